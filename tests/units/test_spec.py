@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from espnet_dsu.errors import DSUError
+from espnet_dsu.units import UnitSpec
+from espnet_dsu.units.spec import unit_tag
+
+SPEC = UnitSpec("mfcc_km100", 100, 1, 160, 16000, "abc")
+
+
+def test_spec_round_trip_is_identity():
+    assert UnitSpec.from_dict(SPEC.to_dict()) == SPEC
+
+
+def test_tag_is_upstream_and_quantizer():
+    assert unit_tag("wavlm_large_21", "km2000") == "wavlm_large_21_km2000"
+
+
+@pytest.mark.parametrize("change", [{"vocab_size": "100"}, {"extra": 1}])
+def test_spec_from_unexpected_values_is_an_error_naming_the_file(change):
+    with pytest.raises(DSUError, match="units.yaml"):
+        UnitSpec.from_dict({**SPEC.to_dict(), **change}, "units.yaml")
+
+
+def test_spec_from_nothing_is_an_error():
+    with pytest.raises(DSUError, match="expected the keys"):
+        UnitSpec.from_dict(None)
+
+
+def test_check_units_zero_and_last_pass():
+    SPEC.check_units(np.array([0, 99]), "a")
+
+
+@pytest.mark.parametrize("unit", [100, -1])
+def test_check_units_outside_is_an_error_naming_utterance_and_unit(unit):
+    with pytest.raises(DSUError, match=f"utt1: unit {unit} is outside 0..99"):
+        SPEC.check_units(np.array([3, unit]), "utt1")
+
+
+def test_check_units_wrong_number_of_streams_is_an_error():
+    with pytest.raises(DSUError, match="2 unit streams, expected 1"):
+        SPEC.check_units(np.zeros((3, 2), int), "utt1")
+
+
+def test_require_same_other_fingerprint_is_an_error_naming_both():
+    other = UnitSpec("mfcc_km100", 100, 1, 160, 16000, "xyz")
+    with pytest.raises(DSUError, match="xyz.*abc"):
+        SPEC.require_same(other, "dump/units")
