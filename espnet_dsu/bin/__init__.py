@@ -1,0 +1,1 @@
+"""Command-line modules: parse, call the library, nothing else."""

@@ -1,0 +1,186 @@
+"""Score one decoded set: error rates, the files ESPnet leaves, metrics, tables."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from espnet_dsu.errors import DSUError
+from espnet_dsu.metrics.bitrate import unit_bitrate
+from espnet_dsu.metrics.error_rate import (
+    ErrorCounts,
+    Tokenizer,
+    char_tokenizer,
+    check_texts,
+    count_errors,
+    word_tokenizer,
+)
+from espnet_dsu.metrics.report import interval_text, write_results_md
+from espnet_dsu.metrics.sclite import (
+    find_sclite,
+    run_sclite,
+    write_summary,
+    write_trn,
+)
+from espnet_dsu.metrics.store import KINDS, Entry, merge_entry, rate_entry
+from espnet_dsu.scp import read_scp
+
+Texts = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """What to score and how.
+
+    Attributes:
+        ref, hyp: Kaldi text files.
+        output_dir: ``exp/<name>/<decode>/<set>``; gets ``score_wer/`` and so on.
+        set_name: Name of the set in ``metrics.json``.
+        metrics_json: ``exp/<name>/metrics.json``; the set is merged into it.
+        decode_name: Name of the decoding; else that of the folder above output_dir.
+        ref_token, hyp_token: Token files; both or none; they give the TER.
+        utt2spk: Kaldi file of speakers, for sclite's rows by speaker.
+        nlsyms_txt: File of symbols that do not count, one a line.
+        clean_ref, clean_hyp: Applied to each text before it is split.
+        units: Unit directory of the set; gives the bitrate.
+        extra: Further metrics, each ``name=number``.
+        use_sclite: Run sclite where it is installed, for its report.
+    """
+
+    ref: str
+    hyp: str
+    output_dir: str
+    set_name: str
+    metrics_json: str
+    decode_name: str | None = None
+    ref_token: str | None = None
+    hyp_token: str | None = None
+    utt2spk: str | None = None
+    nlsyms_txt: str | None = None
+    clean_ref: Callable[[str], str] = str
+    clean_hyp: Callable[[str], str] = str
+    units: str | None = None
+    extra: Sequence[str] = ()
+    use_sclite: bool = True
+
+    def __post_init__(self) -> None:
+        if (self.ref_token is None) != (self.hyp_token is None):
+            raise DSUError(
+                f"token files are {self.ref_token} and {self.hyp_token}, expected both "
+                "(for a TER) or none; give --ref_token and --hyp_token"
+            )
+
+
+def score_set(options: ScoreOptions) -> str:
+    """Score a set into ``metrics.json`` and ``RESULTS.md``; return a summary.
+
+    Raises:
+        DSUError: Files that cannot be read or do not belong together; see
+            :mod:`espnet_dsu.metrics.error_rate`.
+    """
+    output_dir, metrics_json = Path(options.output_dir), Path(options.metrics_json)
+    sclite = find_sclite() if options.use_sclite else None
+    utt2spk = read_scp(options.utt2spk) if options.utt2spk else {}
+    decode = options.decode_name or output_dir.absolute().parent.name
+    entry: Entry = {"decode": decode}
+    for kind, (refs, hyps, tokenizer) in _inputs(options).items():
+        directory = output_dir / f"score_{kind}"
+        counts = score_texts(refs, hyps, tokenizer, directory, sclite, utt2spk)
+        entry.update(rate_entry(kind, counts))
+        entry["num_utts"] = len(refs)
+        entry["num_missing"] = len(refs.keys() - hyps.keys())
+    if options.units:
+        entry["bitrate"] = round(unit_bitrate(options.units), 2)
+    entry.update(map(_metric, options.extra))
+    key = merge_entry(metrics_json, options.set_name, entry)
+    write_results_md(metrics_json.parent)
+    rates = (
+        f"{kind.upper()} % {interval_text(kind, entry)}"
+        for kind in KINDS
+        if kind in entry
+    )
+    return f"{key}: {', '.join(rates)}"
+
+
+def score_texts(
+    refs: Texts,
+    hyps: Texts,
+    tokenizer: Tokenizer,
+    directory: Path,
+    sclite: list[str] | None,
+    utt2spk: Texts,
+) -> ErrorCounts:
+    """Count errors and write ``ref.trn``, ``hyp.trn``, ``result.txt`` to ``directory``.
+
+    ``result.txt`` is sclite's own report where ``sclite`` is its command, else its
+    summary row. The counts are ours in both cases; a difference is logged.
+
+    Raises:
+        DSUError: The references hold no token, or sclite fails.
+    """
+    counts = count_errors(refs, hyps, tokenizer)
+    for name, texts in (("ref", refs), ("hyp", hyps)):
+        tokens = {utt: tokenizer(texts.get(utt, "")) for utt in refs}
+        write_trn(directory / f"{name}.trn", tokens, utt2spk)
+    if sclite is None:
+        write_summary(directory / "result.txt", counts)
+        return counts
+    theirs, ours = run_sclite(sclite, directory), counts.sums()
+    if theirs != ours:
+        logging.warning(
+            "%s: sclite counts (correct, substituted, deleted, inserted) %s, we count "
+            "%s and keep ours; words with sclite's mark-up (@, {) are the usual cause",
+            directory,
+            theirs,
+            ours,
+        )
+    return counts
+
+
+def _inputs(options: ScoreOptions) -> dict[str, tuple[Texts, Texts, Tokenizer]]:
+    """Read the texts of each kind of error rate, and how to split them."""
+    refs, hyps = _read_texts(options.ref, options.hyp)
+    refs = {utt: options.clean_ref(text) for utt, text in refs.items()}
+    hyps = {utt: options.clean_hyp(text) for utt, text in hyps.items()}
+    symbols = _read_symbols(options.nlsyms_txt)
+    inputs: dict[str, tuple[Texts, Texts, Tokenizer]] = {
+        "wer": (refs, hyps, word_tokenizer(symbols)),
+        "cer": (refs, hyps, char_tokenizer(symbols)),
+    }
+    if options.ref_token and options.hyp_token:
+        tokens = _read_texts(options.ref_token, options.hyp_token)
+        inputs["ter"] = (*tokens, word_tokenizer())
+        if tokens[0].keys() != refs.keys():
+            raise DSUError(
+                f"{options.ref_token} has {len(tokens[0])} utterances, {options.ref} "
+                f"has {len(refs)}, expected the same ones; make the tokens of this set"
+            )
+    return inputs
+
+
+def _read_texts(ref: str, hyp: str) -> tuple[Texts, Texts]:
+    refs, hyps = (read_scp(path, allow_empty=True) for path in (ref, hyp))
+    check_texts(refs, hyps)
+    return refs, hyps
+
+
+def _metric(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise DSUError(
+            f"extra metric is {text!r}, expected a name and a number: bitrate=410.0"
+        ) from None
+
+
+def _read_symbols(path: str | None) -> frozenset[str]:
+    if path is None:
+        return frozenset()
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DSUError(f"cannot read {path}, a file of symbols: {error}") from error
+    return frozenset(filter(None, (line.rstrip() for line in lines)))

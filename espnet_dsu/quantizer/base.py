@@ -1,0 +1,151 @@
+"""What every quantizer offers, and the registry that finds one by name."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from espnet_dsu.errors import DSUError
+from espnet_dsu.quantizer.fit_report import FitReport
+
+Frames = np.ndarray | torch.Tensor
+
+
+class Quantizer(torch.nn.Module, ABC):
+    """Maps frames ``(..., D)`` to units ``(..., S)``.
+
+    Attributes:
+        name: The word that names this quantizer in a bundle's ``config.yaml``.
+        vocab_size: Number of units of one stream.
+        num_streams: S, number of parallel unit sequences.
+        dim: D, size of a frame.
+    """
+
+    name: str
+    vocab_size: int
+    num_streams: int
+    dim: int
+
+    @abstractmethod
+    def fit(self, frames: Iterable[Frames]) -> FitReport:
+        """Learn from an iterable of frames, each item ``(n, D)``.
+
+        Raises:
+            DSUError: The frames do not fit the options, or the result is degenerate.
+        """
+
+    @abstractmethod
+    def assign(self, frames: torch.Tensor) -> torch.Tensor:
+        """Return the units of ``frames (..., D)`` as int64 ``(..., S)``.
+
+        Raises:
+            DSUError: Wrong D, a frame that is not finite, or no training yet.
+        """
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """Return ``{"name": ..., "conf": ...}`` in plain YAML types."""
+
+    @abstractmethod
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return the learned state, by name, for a safetensors file."""
+
+    @classmethod
+    @abstractmethod
+    def from_tensors(
+        cls, conf: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
+    ) -> Quantizer:
+        """Rebuild a trained quantizer from its ``conf`` and its ``tensors``.
+
+        Raises:
+            DSUError: A name, shape, dtype or value is not what ``conf`` announces.
+        """
+
+
+_QuantizerClass = TypeVar("_QuantizerClass", bound=type[Quantizer])
+_QUANTIZERS: dict[str, type[Quantizer]] = {}
+
+
+def register_quantizer(cls: _QuantizerClass) -> _QuantizerClass:
+    """Class decorator: make ``cls`` known by its ``name``; the same class may repeat.
+
+    Raises:
+        DSUError: Another class holds the name already.
+    """
+    known = _QUANTIZERS.setdefault(cls.name, cls)
+    if known is not cls:
+        raise DSUError(
+            f"quantizer name {cls.name!r} is taken: {known.__module__}."
+            f"{known.__qualname__} has it, {cls.__module__}.{cls.__qualname__} asks "
+            "for it; give one of them another name"
+        )
+    return cls
+
+
+def quantizer_class(name: str) -> type[Quantizer]:
+    """Return the class registered as ``name``.
+
+    Raises:
+        DSUError: Nothing is registered under this name.
+    """
+    if name not in _QUANTIZERS:
+        raise DSUError(
+            f"unknown quantizer {name!r}; known are {', '.join(sorted(_QUANTIZERS))}"
+        )
+    return _QUANTIZERS[name]
+
+
+def build_quantizer(name: str, conf: Mapping[str, Any]) -> Quantizer:
+    """Return an untrained quantizer of this name with these constructor options.
+
+    Raises:
+        DSUError: The name is unknown, or it has no such options.
+    """
+    cls = quantizer_class(name)
+    try:
+        return cls(**conf)
+    except TypeError as error:
+        raise DSUError(f"quantizer {name!r} refuses conf {dict(conf)}: {error}")
+
+
+def collect_frames(frames: Iterable[Frames], dim: int) -> torch.Tensor:
+    """Join an iterable of frames into one float32 tensor ``(N, D)`` on the CPU.
+
+    The caller bounds N; twice the size of the result is needed for a moment.
+
+    Raises:
+        DSUError: No frames, items that are not ``(n, D)``, NaN or infinite values.
+    """
+    parts = []
+    for index, item in enumerate(frames):
+        part = torch.as_tensor(item).detach()
+        if part.ndim != 2 or part.shape[1] != dim:
+            raise DSUError(
+                f"item {index} of the training frames has shape {tuple(part.shape)}, "
+                f"expected (n, {dim}); pass an iterable of 2-D arrays and check that "
+                "the quantizer's dim is that of the upstream"
+            )
+        part = part.to("cpu", torch.float32)
+        check_finite(part, f"item {index} of the training frames")
+        parts.append(part)
+    if sum(map(len, parts)) == 0:
+        raise DSUError(
+            "no training frames, expected at least one per unit; check that the audio "
+            "list is not empty and that its utterances are longer than one frame"
+        )
+    return torch.cat(parts)
+
+
+def check_finite(frames: torch.Tensor, what: str) -> None:
+    """Raise a DSUError naming ``what`` unless every value of ``(n, D)`` is finite."""
+    good = torch.isfinite(frames).all(dim=-1)
+    if not good.all():
+        raise DSUError(
+            f"{what}: {int((~good).sum())} of {len(good)} frames hold NaN or infinity, "
+            "expected finite values; look for NaN samples in the audio, or for an "
+            "upstream that overflows in half precision"
+        )

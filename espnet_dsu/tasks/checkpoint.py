@@ -1,0 +1,53 @@
+"""Checkpoints loaded without executing pickle, and checked for completeness."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import torch
+
+from espnet_dsu.errors import DSUError
+
+
+def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
+    """Read a state dict on the CPU; only tensors, nothing is executed.
+
+    Raises:
+        DSUError: if the file is missing, damaged, or holds more than tensors.
+    """
+    if not Path(path).is_file():
+        raise DSUError(f"{path} is missing; expected a checkpoint such as 5epoch.pth")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        reason = str(error).splitlines()[0]
+        raise DSUError(
+            f"{path} is no plain checkpoint, so it was not loaded: {reason}"
+        ) from error
+    if not isinstance(state, dict):
+        raise DSUError(f"{path} holds {type(state).__name__}, expected a state dict")
+    return state
+
+
+def check_arrived(
+    model: torch.nn.Module, state: dict[str, torch.Tensor], path: str | Path
+) -> None:
+    """Make sure that the checkpoint had every weight of the model, and no other.
+
+    ESPnet loads with ``strict=False``, so a missing weight would stay random.
+
+    Raises:
+        DSUError: naming the first few weights that do not match.
+    """
+    expected = model.state_dict().keys()
+    for what, names in (
+        ("lacks", expected - state.keys()),
+        ("has, unknown to the model,", state.keys() - expected),
+    ):
+        if names:
+            shown = ", ".join(sorted(names)[:3])
+            raise DSUError(
+                f"{path} {what} {len(names)} weights ({shown}, ...); use the "
+                "config.yaml that lies beside the checkpoint"
+            )
