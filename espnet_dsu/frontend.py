@@ -24,7 +24,7 @@ class DiscreteUnitFrontend(AbsFrontend):
     A float tensor holds waveforms (B, N); they are tokenized by the bundle. An integer
     tensor holds cached frame units (B, T), padded with -1. Integers from K up are unit
     pieces, piece p written as K + p, which a preprocessor split already (see
-    :class:`espnet_dsu.tasks.unit_preprocessor.UnitPreprocessor`).
+    :class:`espnet_dsu.preprocessor.UnitPreprocessor`).
 
     Both ways give the same output for the same utterance. The frozen upstream is no
     part of the checkpoint; what is, is the fingerprint of the bundle, so a checkpoint
@@ -37,7 +37,7 @@ class DiscreteUnitFrontend(AbsFrontend):
         embed_dim: int = 256,
         collapse: bool = True,
         dropout_rate: float = 0.0,
-        fs: int | str = 16000,
+        fs: int | str | None = None,
     ) -> None:
         """Make the frontend.
 
@@ -47,7 +47,8 @@ class DiscreteUnitFrontend(AbsFrontend):
             embed_dim: size of an embedding.
             collapse: collapse repeats, so that one unit run gives one embedding.
             dropout_rate: of the embeddings.
-            fs: sampling rate of waveform input, in Hz or like ``16k``.
+            fs: sampling rate of waveform input, in Hz or like ``16k``; None is that of
+                the bundle's upstream.
         """
         super().__init__()
         bundle = UnitTokenizer.from_pretrained(tokenizer)
@@ -65,6 +66,7 @@ class DiscreteUnitFrontend(AbsFrontend):
         self.tokenizer = bundle
         self.spec = bundle.spec
         self.collapse = collapse
+        fs = self.spec.sample_rate if fs is None else fs
         self.fs = humanfriendly.parse_size(fs) if isinstance(fs, str) else fs
         vocab_size = self.spec.vocab_size
         if bundle.pieces is not None:
@@ -164,7 +166,7 @@ class DiscreteUnitFrontend(AbsFrontend):
         if found != self._identity():
             raise DSUError(
                 f"the checkpoint was trained with the bundle {_spell(found)}, but the "
-                f"config names {self.spec.tag} with {_spell(self._identity())}; use the "
+                f"config names {self.spec.tag}, {_spell(self._identity())}; use the "
                 "tokenizer bundle that the model was trained with"
             )
         super()._load_from_state_dict(state_dict, prefix, *args)

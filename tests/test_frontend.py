@@ -103,6 +103,11 @@ def test_frontend_waveforms_train_the_embeddings(folder):
     assert frontend.embedding.weight.grad.abs().sum() > 0
 
 
+def test_frontend_rate_is_that_of_the_bundle_unless_told(folder):
+    assert make(folder).fs == 16000
+    assert make(folder, fs="8k").fs == make(folder, fs=8000).fs == 8000
+
+
 def test_frontend_other_rate_is_resampled(folder):
     frontend = make(folder, fs="8k")
     wavs = [voice(1.0, 0, fs=8000)]

@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Language models over the target text, by ESPnet's own programs: their text (in stage 6) and stages 8 to 11.
+# shellcheck disable=SC2154  # options and derived names belong to the task script
+
+make_lm_text() { # the LM's training text: given files or the training transcripts, lines without words left out
+    local texts
+    split_words texts "${lm_train_text:-${dumpdir}/raw/${train_set}/text}"
+    cached "${dumpdir}/raw" lm_train --inputs "${texts[@]}" --outputs "${dumpdir}/raw/lm_train.txt" --vars lm_train_text -- \
+        concatenate_texts "${dumpdir}/raw/lm_train.txt" "${texts[@]}"
+}
+
+concatenate_texts() { # TARGET FILE...
+    mkdir -p "$(dirname "$1")"
+    awk 'NF > 1' "${@:2}" > "$1.tmp"
+    mv "$1.tmp" "$1"
+}
+
+lm_options() { # ARRAY: append what the LM's statistics and its training share
+    local -n lm_out=$1
+    lm_out+=(
+        --use_preprocessor true --bpemodel "${bpemodel}" --token_type "${tgt_token_type}" --token_list "${token_list}"
+        --non_linguistic_symbols "${nlsyms_txt}" --cleaner "${cleaner}" --g2p "${g2p}"
+        --train_data_path_and_name_and_type "${dumpdir}/raw/lm_train.txt,text,text"
+        --valid_data_path_and_name_and_type "${lm_dev_text},text,text"
+    )
+    [ -z "${lm_config}" ] || lm_out+=(--config "${lm_config}")
+}
+
+collect_lm_stats() { # stage 8
+    cached "${lm_stats_dir}" "" \
+        --inputs "${dumpdir}/raw/lm_train.txt" "${lm_dev_text}" "${token_list}" ${lm_config:+"${lm_config}"} \
+        --outputs "${lm_stats_dir}"/{train,valid}/"text_shape.${tgt_token_type}" \
+        --vars lm_args bpemodel nlsyms_txt cleaner g2p -- run_lm_stats
+}
+
+run_lm_stats() {
+    local logdir=${lm_stats_dir}/logdir options=() words jobs
+    rm -rf "${logdir}"
+    mkdir -p "${logdir}"
+    jobs=$(count_jobs "${nj}" "${dumpdir}/raw/lm_train.txt" "${lm_dev_text}")
+    split_file "${dumpdir}/raw/lm_train.txt" "${jobs}" "${logdir}/train"
+    split_file "${lm_dev_text}" "${jobs}" "${logdir}/valid"
+    lm_options options
+    split_words words "${lm_args}"
+    run_jobs "${jobs}" "${logdir}/stats.@JOB@.log" "${python}" -m espnet2.bin.lm_train --collect_stats true \
+        "${options[@]}" --train_shape_file "${logdir}/train.@JOB@.scp" --valid_shape_file "${logdir}/valid.@JOB@.scp" \
+        --output_dir "${logdir}/stats.@JOB@" "${words[@]}"
+    aggregate_stats "${jobs}" "${logdir}" "${lm_stats_dir}"
+}
+
+train_lm() { # stage 9
+    cached "${lm_exp}" "" --inputs "${lm_stats_dir}"/{train,valid}/"text_shape.${tgt_token_type}" \
+        "${dumpdir}/raw/lm_train.txt" "${lm_dev_text}" "${token_list}" ${lm_config:+"${lm_config}"} \
+        --outputs "${lm_exp}/config.yaml" "${lm_exp}/*.ave*.pth" --vars lm_args --weights "${lm_exp}" -- run_lm_train
+}
+
+run_lm_train() {
+    local options=() words
+    lm_options options
+    split_words words "${lm_args}"
+    run_logged "${lm_exp}/train.log" "epoch results" "${python}" -m espnet2.bin.lm_train --ngpu "${ngpu}" \
+        "${multi_gpu[@]}" "${options[@]}" \
+        --train_shape_file "${lm_stats_dir}/train/text_shape.${tgt_token_type}" \
+        --valid_shape_file "${lm_stats_dir}/valid/text_shape.${tgt_token_type}" \
+        --fold_length "${lm_fold_length}" --resume true --output_dir "${lm_exp}" "${words[@]}"
+}
+
+calc_perplexity() { # stage 10
+    local target=${lm_exp}/perplexity_test
+    cached "${target}" "" --inputs "${lm_exp}/config.yaml" "${lm_exp}/${inference_lm}" "${lm_test_text}" \
+        --outputs "${target}/ppl" --vars inference_lm -- \
+        run_jobs 1 "${target}/lm_calc_perplexity.log" "${python}" -m espnet2.bin.lm_calc_perplexity --ngpu "${ngpu}" \
+        --data_path_and_name_and_type "${lm_test_text},text,text" --train_config "${lm_exp}/config.yaml" \
+        --model_file "${lm_exp}/${inference_lm}" --output_dir "${target}"
+    log "Perplexity of ${lm_test_text}: $(cat "${target}/ppl")"
+}
+
+train_ngram() { # stage 11
+    cached "${ngram_exp}" "" --inputs "${dumpdir}/raw/lm_train.txt" --outputs "${ngram_exp}/${ngram_num}gram.bin" \
+        --vars ngram_num -- run_ngram
+}
+
+run_ngram() {
+    local arpa=${ngram_exp}/${ngram_num}gram.arpa
+    command -v lmplz > /dev/null || die "--use_ngram true needs KenLM's lmplz and build_binary on the PATH"
+    mkdir -p "${ngram_exp}"
+    cut -f 2- -d ' ' "${dumpdir}/raw/lm_train.txt" | lmplz -S 20% --discount_fallback -o "${ngram_num}" > "${arpa}"
+    build_binary -s "${arpa}" "${ngram_exp}/${ngram_num}gram.bin"
+}

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# `make demo`: units, training, decoding and scores on spoken digits, then one recording transcribed from Python.
+# The corpus is synthetic (egs2/digits); with FSDD set to the Free Spoken Digit Dataset it is real speech (egs2/fsdd).
+set -euo pipefail
+
+corpus=digits
+[ -z "${FSDD:-}" ] || corpus=fsdd
+cd "$(dirname "$0")/${corpus}/asr2"
+
+./run.sh --asr_tag demo --asr_args "--max_epoch 6" "$@"
+
+python3 ../../demo.py exp/asr_demo dump/raw/test
+
+cat <<END
+
+That was egs2/${corpus}/asr2/run.sh with six epochs. What to try next, in egs2/${corpus}/asr2:
+  ./run.sh --nclusters 100     other units: redoes what depends on them, and only that
+  ./run.sh --input fbank       the baseline without units
+  ./run.sh --help              all stages and options
+The tokenizer from Python: docs/units.md. The stages and their files: egs2/TEMPLATE/asr2/README.md.
+END

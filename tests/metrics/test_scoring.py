@@ -1,0 +1,200 @@
+"""A decoded set, from text files to metrics.json and RESULTS.md, by command line."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from espnet_dsu.bin.compare_results import main as compare
+from espnet_dsu.bin.score import main as score
+from espnet_dsu.errors import DSUError
+from espnet_dsu.metrics.bitrate import unit_bitrate
+from espnet_dsu.metrics.error_rate import word_tokenizer
+from espnet_dsu.metrics.report import compare_experiments, write_results_md
+from espnet_dsu.metrics.sclite import find_sclite
+from espnet_dsu.metrics.scoring import score_texts
+from espnet_dsu.metrics.store import merge_entry
+from espnet_dsu.units import UnitSpec, write_units
+
+REF = {"a": "one two three", "b": "four five", "c": "", "d": "six"}
+HYP = {"a": "one too three four", "b": "five", "c": "x"}
+needs_sclite = pytest.mark.skipif(find_sclite() is None, reason="sclite is missing")
+
+
+def write_text(path: Path, texts: dict[str, str]) -> str:
+    path.write_text("".join(f"{utt} {text}\n" for utt, text in texts.items()))
+    return str(path)
+
+
+def run_score(tmp_path: Path, *options: str, hyp=HYP, exp="x", decode="greedy") -> dict:
+    exp_dir = tmp_path / "exp" / exp
+    score(
+        [
+            *("--ref", write_text(tmp_path / "ref", REF)),
+            *("--hyp", write_text(tmp_path / "hyp", hyp)),
+            *("--output_dir", str(exp_dir / decode / "test"), "--set_name", "test"),
+            *("--metrics_json", str(exp_dir / "metrics.json"), *options),
+        ]
+    )
+    return json.loads((exp_dir / "metrics.json").read_text())
+
+
+@pytest.mark.parametrize("use_sclite", ["true", "false"])
+def test_score_set_gives_the_counts_with_or_without_sclite(tmp_path, use_sclite):
+    entry = run_score(tmp_path, "--use_sclite", use_sclite)["test"]
+    assert (entry["sub"], entry["del"], entry["ins"]) == (1, 2, 2)
+    assert (entry["num_utts"], entry["num_words"], entry["num_missing"]) == (4, 6, 1)
+    assert entry["wer"] == pytest.approx(500 / 6, abs=1e-4)
+    assert entry["wer_ci"][0] <= entry["wer"] <= entry["wer_ci"][1]
+    assert entry["num_chars"] == len("one two three") + len("four five") + len("six")
+    assert entry["decode"] == "greedy" and "ter" not in entry
+    for kind in ("wer", "cer"):
+        directory = tmp_path / f"exp/x/greedy/test/score_{kind}"
+        assert {path.name for path in directory.iterdir()} == {
+            "ref.trn",
+            "hyp.trn",
+            "result.txt",
+        }
+        assert "Sum/Avg" in (directory / "result.txt").read_text()
+
+
+def test_score_perfect_hypotheses_have_no_error(tmp_path):
+    entry = run_score(tmp_path, hyp=REF)["test"]
+    assert entry["wer"] == entry["cer"] == entry["ser"] == 0
+    assert entry["wer_ci"] == entry["cer_ci"] == [0, 0]
+
+
+def test_score_results_md_has_espnets_tables(tmp_path):
+    run_score(tmp_path, "--extra", "bitrate=410.5")
+    text = (tmp_path / "exp/x/RESULTS.md").read_text()
+    head, *rest = text.split("### ")
+    assert "## Environments" in head and f"## {tmp_path / 'exp/x'}" in head
+    assert [part.splitlines()[0] for part in rest] == ["WER", "CER", "Other"]
+    assert "|dataset|Snt|Wrd|Corr|Sub|Del|Ins|Err|S.Err|" in text
+    assert "|greedy/test|4|6|50.0|16.7|33.3|33.3|83.3|100.0|[" in text
+    assert "|greedy/test|410.5|" in text
+
+
+def test_score_again_replaces_rates_and_keeps_other_metrics(tmp_path):
+    (tmp_path / "tokens").write_text("a 1 2\nb 3\nc\nd\n")
+    tokens = [f"--{side}_token={tmp_path / 'tokens'}" for side in ("ref", "hyp")]
+    first = run_score(tmp_path, "--extra", "bitrate=1", "pnmi=0.5", *tokens)["test"]
+    assert (first["ter"], first["num_tokens"], first["pnmi"]) == (0, 3, 0.5)
+    metrics = run_score(tmp_path, "--extra", "bitrate=2", hyp=REF)
+    assert list(metrics) == ["test"]
+    again = metrics["test"]
+    assert (again["bitrate"], again["pnmi"], again["wer"]) == (2, 0.5, 0)
+    assert "ter" not in again and "num_tokens" not in again
+
+
+def test_score_second_decoding_has_a_key_of_its_own(tmp_path):
+    run_score(tmp_path)
+    run_score(tmp_path, decode="beam", hyp=REF)
+    metrics = run_score(tmp_path)
+    assert list(metrics) == ["test", "beam/test"]
+    assert metrics["test"]["wer"] > metrics["beam/test"]["wer"] == 0
+    text = (tmp_path / "exp/x/RESULTS.md").read_text()
+    assert text.count("|greedy/test|") == text.count("|beam/test|") == 2
+
+
+def test_score_decode_name_option_overrules_the_directory(tmp_path):
+    assert run_score(tmp_path, "--decode_name", "q")["test"]["decode"] == "q"
+
+
+def test_score_symbols_and_cleaner_apply_before_counting(tmp_path):
+    (tmp_path / "nlsyms").write_text("four\n\n")
+    options = ["--nlsyms_txt", str(tmp_path / "nlsyms"), "--hyp_cleaner", "tacotron"]
+    entry = run_score(tmp_path, *options, hyp={**REF, "d": "six!"})["test"]
+    assert entry["num_words"] == 5
+    assert entry["sub"] == 1  # the cleaner writes SIX!, and keeps the mark
+
+
+@pytest.mark.parametrize(
+    "options, hyp, message",
+    [
+        (["--ref_token", "t"], HYP, "expected both"),
+        (["--nlsyms_txt", "/none/such"], HYP, "a file of symbols"),
+        (["--extra", "bitrate"], HYP, "'bitrate', expected a name and a number"),
+        ([], {"z": "x"}, "1 hypotheses have no reference: z"),
+    ],
+)
+def test_score_bad_input_writes_no_metrics(tmp_path, options, hyp, message):
+    with pytest.raises(DSUError, match=message):
+        run_score(tmp_path, *options, hyp=hyp)
+    assert not (tmp_path / "exp/x/metrics.json").exists()
+
+
+def test_score_tokens_of_another_set_are_refused(tmp_path):
+    tokens = write_text(tmp_path / "tokens", {"a": "1", "b": "2"})
+    with pytest.raises(DSUError, match="tokens has 2 utterances, .*ref has 4"):
+        run_score(tmp_path, "--ref_token", tokens, "--hyp_token", tokens)
+
+
+def test_score_utterance_twice_is_refused(tmp_path):
+    tokens = tmp_path / "tokens"
+    tokens.write_text("a 1\na 2\n")
+    with pytest.raises(DSUError, match="duplicate id 'a'"):
+        run_score(tmp_path, "--ref_token", str(tokens), "--hyp_token", str(tokens))
+
+
+@needs_sclite
+def test_score_texts_sclite_markup_is_logged_with_both_counts(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        counts = score_texts(
+            {"a": "x @ y"}, {"a": "x y"}, word_tokenizer(), tmp_path, find_sclite(), {}
+        )
+    assert counts.sums() == (2, 0, 1, 0)
+    assert "(2, 0, 0, 0)" in caplog.text and "(2, 0, 1, 0)" in caplog.text
+
+
+def test_merge_entry_damaged_file_is_refused_and_kept(tmp_path):
+    path = tmp_path / "metrics.json"
+    for damage in ("{", "[1]", '{"test": 3}'):
+        path.write_text(damage)
+        with pytest.raises(DSUError, match="metrics.json"):
+            merge_entry(path, "test", {"decode": "d"})
+        assert path.read_text() == damage
+
+
+def test_merge_entry_beside_other_metrics_keeps_the_plain_key(tmp_path):
+    path = tmp_path / "metrics.json"
+    path.write_text('{"test": {"bitrate": 7.5}}')
+    assert merge_entry(path, "test", {"decode": "d", "wer": 1.0}) == "test"
+    assert json.loads(path.read_text()) == {
+        "test": {"decode": "d", "wer": 1.0, "bitrate": 7.5}
+    }
+
+
+def test_compare_experiments_units_and_fbank_stand_in_one_table(tmp_path, capsys):
+    run_score(tmp_path, "--extra", "bitrate=410", exp="units")
+    run_score(tmp_path, exp="fbank", hyp=REF)
+    exps = [str(tmp_path / "exp" / name) for name in ("units", "fbank")]
+    compare([*exps, "--output", str(tmp_path / "RESULTS.md")])
+    table = capsys.readouterr().out.strip()
+    head, _, units, fbank = table.splitlines()
+    assert head == "|dataset|experiment|WER % [95 %]|CER % [95 %]|bitrate|"
+    assert units.startswith(f"|test|{exps[0]}|83.33 [") and units.endswith("|410|")
+    assert fbank == f"|test|{exps[1]}|0.00 [0.00, 0.00]|0.00 [0.00, 0.00]|-|"
+    assert table in (tmp_path / "RESULTS.md").read_text()
+
+
+@pytest.mark.parametrize("make", [write_results_md, lambda d: compare_experiments([d])])
+def test_reports_without_metrics_say_what_is_missing(tmp_path, make):
+    with pytest.raises(DSUError, match="cannot read .*metrics.json.*scoring stage"):
+        make(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unit_bitrate_counts_runs_per_second(tmp_path):
+    spec = UnitSpec("t", 256, 1, frame_shift=160, sample_rate=16000, fingerprint="f")
+    units = {"a": np.array([3, 3, 3, 0, 0]), "b": np.array([7, 7, 7, 7, 1])}
+    items = {utt: value.astype(np.int32) for utt, value in units.items()}.items()
+    write_units(tmp_path / "units", items, spec)
+    # 4 runs of 8 bits in 10 frames of 10 ms.
+    assert unit_bitrate(tmp_path / "units") == pytest.approx(320)
+    entry = run_score(tmp_path, "--units", str(tmp_path / "units"))["test"]
+    assert entry["bitrate"] == 320

@@ -1,0 +1,337 @@
+"""asr2.sh as a whole with a python that only pretends: what runs, and why."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TEMPLATE = ROOT / "egs2" / "TEMPLATE"
+DATA_SH = """#!/usr/bin/env bash
+set -euo pipefail
+echo "$@" > data_opts
+for dset in train valid test; do
+    mkdir -p data/${dset}
+    rm -f data/${dset}/*
+    for n in 1 2 3 4 5; do
+        echo "${dset}-${n} audio/${dset}-${n}.wav" >> data/${dset}/wav.scp
+        echo "${dset}-${n} one two" >> data/${dset}/text
+    done
+done
+"""
+OPTIONS = (
+    "--train_set train --valid_set valid --test_sets test --lang en --upstream mfcc "
+    "--nclusters 500 --src_token_type unit --tgt_token_type word --use_lm false "
+    "--ngpu 0 --nj 2 --inference_nj 3"
+).split()
+
+
+class Recipe:
+    """A recipe folder whose --python is fake."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self.calls: list[str] = []
+        self.calls_file = folder / "calls.jsonl"
+        for name in ("asr2.sh", "path.sh", "db.sh"):
+            (folder / name).symlink_to(TEMPLATE / "asr2" / name)
+        self.write("local/data.sh", DATA_SH).chmod(0o755)
+        self.write("conf/train_asr.yaml", "frontend: discrete_unit\n")
+        self.write("conf/train_asr_fbank.yaml", "frontend: default\n")
+        fake = Path(__file__).with_name("fake_python.py")
+        shim = f"""#!/bin/sh
+case $1 in
+    -m) exec {sys.executable} -IS {fake} "$@" ;;
+    *) exec {sys.executable} "$@" ;;
+esac
+"""
+        self.python = self.write("fake python", shim)
+        self.python.chmod(0o755)
+        self.output = ""
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a file of the recipe."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def run(self, *options: str, code: int = 0, failure: str = "") -> list[dict]:
+        """Run asr2.sh; return the python calls, without that for the tag."""
+        self.calls_file.write_text("")
+        environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+        environment |= {"FAKE_CALLS": str(self.calls_file), "FAKE_FAILURE": failure}
+        done = subprocess.run(
+            ["./asr2.sh", *OPTIONS, "--python", str(self.python), *options],
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.output = done.stdout
+        assert done.returncode == code, self.output
+        calls = [json.loads(line) for line in self.calls_file.read_text().splitlines()]
+        return [call for call in calls if "print_tag" not in call["options"]]
+
+    def modules(self, *options: str, **kwargs) -> list[str]:
+        """Run and return the modules called, each once, in order of first call."""
+        calls = self.run(*options, **kwargs)
+        return list(dict.fromkeys(c["module"].rsplit(".", 1)[1] for c in calls))
+
+
+@pytest.fixture
+def new_recipe(tmp_path: Path) -> Recipe:
+    """A recipe that has not run yet."""
+    return Recipe(tmp_path / "recipe")
+
+
+@pytest.fixture(scope="module")
+def once_run(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    """A recipe that has run with its defaults; to be copied, not changed."""
+    recipe = Recipe(tmp_path_factory.mktemp("once") / "recipe")
+    recipe.calls = recipe.modules()
+    return recipe
+
+
+@pytest.fixture
+def recipe(once_run: Recipe, tmp_path: Path) -> Recipe:
+    """A recipe of the test's own that has run with its defaults."""
+    copied = copy.copy(once_run)
+    copied.folder = tmp_path / "recipe"
+    copied.calls_file = copied.folder / "calls.jsonl"
+    shutil.copytree(once_run.folder, copied.folder, symlinks=True)
+    return copied
+
+
+DATA = ["format_data", "filter_data"]
+UNITS = ["train_tokenizer", "tokenize"]
+MODEL = ["asr_train", "aggregate_stats_dirs", "asr_inference", "score"]
+
+
+def test_run_from_nothing_calls_every_program_once_in_order(recipe: Recipe) -> None:
+    assert recipe.calls == [*DATA, *UNITS, "make_token_list", *MODEL]
+    results = recipe.folder / "exp/asr_train_asr_mfcc_km500_unit_rm_en_word"
+    assert json.loads((results / "metrics.json").read_text()) == {"test": {"wer": 0.0}}
+    texts = list(results.glob("*/test/text"))
+    assert [len(t.read_text().splitlines()) for t in texts] == [5]
+
+
+def test_rerun_does_nothing_and_says_so(recipe: Recipe) -> None:
+    assert recipe.modules() == []
+    assert "Nothing to do: everything is up to date" in recipe.output
+    assert "Stage 5: up to date, skipping" in recipe.output
+    assert "redoing" not in recipe.output and "going on" not in recipe.output
+
+
+def test_more_clusters_redo_exactly_what_depends_on_them(recipe: Recipe) -> None:
+    old = {p: p.stat().st_mtime_ns for p in recipe.folder.glob("exp/**/*.pth")}
+    assert recipe.modules("--nclusters", "100") == [*UNITS, *MODEL]
+    assert "Stage 1: up to date, skipping" in recipe.output
+    assert "Stage 4 (train): up to date, skipping" in recipe.output
+    assert {p: p.stat().st_mtime_ns for p in old} == old
+    assert recipe.modules() == []
+    assert recipe.modules("--nclusters", "100") == []
+
+
+def test_same_directory_with_other_units_is_redone(recipe: Recipe) -> None:
+    """K is enlarged under a name given by hand: nothing may keep the old units."""
+    recipe.run("--tokenizer_tag", "mine")
+    redone = recipe.modules("--tokenizer_tag", "mine", "--nclusters", "1000")
+    assert redone == [*UNITS, *MODEL[:-1]]  # the fake hypotheses come out alike
+    assert "Stage 5: redoing (nclusters: 500 -> 1000)" in recipe.output
+    assert "units.scp" in recipe.output
+    asr_exp = recipe.folder / "exp/asr_train_asr_mine_unit_rm_en_word"
+    assert (asr_exp / "superseded/checkpoint.pth").exists()
+
+
+def test_changed_transcript_redoes_its_set_and_says_which(recipe: Recipe) -> None:
+    text = recipe.folder / "data/test/text"
+    text.write_text(text.read_text().replace("two", "three"))
+    assert recipe.modules() == ["format_data", "score"]
+    assert "Stage 3 (test): redoing (input changed: data/test/text)" in recipe.output
+
+
+def test_data_made_again_alike_redoes_nothing_else(recipe: Recipe) -> None:
+    recipe.write("local/data.sh", DATA_SH + "# a comment\n").chmod(0o755)
+    assert recipe.modules() == []
+    assert "input changed: local/data.sh" in recipe.output
+
+
+def test_removed_output_is_made_again(recipe: Recipe) -> None:
+    (recipe.folder / "dump/units/mfcc_km500/test/units.scp").unlink()
+    assert recipe.modules() == ["tokenize"]
+    assert "Stage 6 (test): going on (output missing: dump/units/" in recipe.output
+
+
+def test_removed_model_is_made_and_scored_again(recipe: Recipe) -> None:
+    model = next(recipe.folder.glob("exp/asr_train_asr_*"))
+    shutil.rmtree(model)
+    recipe.run("--decode_input", "wav")
+    assert recipe.modules() == ["asr_inference", "score"]
+    metrics = json.loads((model / "metrics.json").read_text())
+    assert set(metrics) == {"test", "test_wav"}
+
+
+def test_new_asr_args_train_another_model_only(recipe: Recipe) -> None:
+    assert recipe.modules("--asr_args", "--max_epoch 3") == MODEL
+    assert recipe.folder.joinpath(
+        "exp/asr_train_asr_mfcc_km500_unit_rm_en_word_max_epoch3"
+    ).is_dir()
+
+
+def test_decoding_waveforms_stands_beside_decoding_units(recipe: Recipe) -> None:
+    calls = recipe.run("--decode_input", "wav")
+    assert {c["module"] for c in calls} == {
+        "espnet_dsu.bin.asr_inference",
+        "espnet_dsu.bin.score",
+    }
+    data = calls[0]["options"]["data_path_and_name_and_type"]
+    assert data == ["dump/raw/test/wav.scp,speech,sound"]
+    metrics = next(recipe.folder.glob("exp/asr_*/metrics.json")).read_text()
+    assert set(json.loads(metrics)) == {"test", "test_wav"}
+
+
+def test_fbank_baseline_shares_the_data_and_needs_no_units(recipe: Recipe) -> None:
+    calls = recipe.run("--input", "fbank")
+    assert [c["module"].rsplit(".", 1)[1] for c in calls][0] == "asr_train"
+    training = [c for c in calls if "train_shape_file" in c["options"]][-1]
+    assert training["options"]["frontend"] == ["default"]
+    assert "conf/train_asr_fbank.yaml" in training["words"]
+    stats = "exp/asr_stats_train_asr_fbank_raw_en_word/train/feats_stats.npz"
+    assert f"stats_file={stats}" in training["words"]
+    assert recipe.modules() == []
+
+
+def test_frontend_is_told_the_bundle_and_whether_to_collapse(
+    recipe: Recipe,
+) -> None:
+    for case, collapse in (("rm", "true"), ("ts", "false")):
+        calls = recipe.run("--src_case", case, "--asr_tag", case)
+        training = [c for c in calls if c["module"].endswith("asr_train")][-1]
+        conf = training["options"]["frontend_conf"]
+        bundle = "exp/tokenizer/mfcc_km500/config.yaml"
+        assert conf == ["fs=16k", f"tokenizer={bundle}", f"collapse={collapse}"]
+        assert "dump/units/mfcc_km500/train/units.scp,speech,dsu_unit" in str(training)
+
+
+def test_unit_pieces_make_a_bundle_of_their_own(recipe: Recipe) -> None:
+    bpe = ("--src_token_type", "bpe", "--src_nbpe", "600")
+    calls = recipe.run(*bpe)
+    assert "train_unit_bpe" in {c["module"].rsplit(".", 1)[1] for c in calls}
+    training = [c for c in calls if c["module"].endswith("asr_train")][-1]
+    bundle = "exp/tokenizer/mfcc_km500_bpe_unigram600/config.yaml"
+    assert f"tokenizer={bundle}" in training["options"]["frontend_conf"]
+    assert recipe.modules(*bpe) == []
+
+
+def test_language_model_perturbation_and_pack_run_and_rerun(recipe: Recipe) -> None:
+    options = ["--use_lm", "true", "--speed_perturb_factors", "0.9 1.0 1.1"]
+    options += ["--tgt_token_type", "bpe", "--skip_packing", "false"]
+    modules = recipe.modules(*options)
+    assert modules[0] == "perturb_speed" and modules[-1] == "pack"
+    assert {"lm_train", "lm_calc_perplexity"} < set(modules)
+    assert next(recipe.folder.glob("exp/asr_*_sp/asr_*_sp_valid.acc.ave.zip"))
+    assert recipe.modules(*options) == []
+
+
+def test_each_stage_runs_alone_in_a_fresh_shell(new_recipe: Recipe) -> None:
+    """A stage that read what only an earlier stage sets would stop here (set -u)."""
+    options = ["--use_lm", "true", "--src_token_type", "bpe", "--src_nbpe", "600"]
+    options += ["--tgt_token_type", "bpe", "--skip_packing", "false"]
+    options += ["--speed_perturb_factors", "0.9 1.0 1.1"]
+    ran: list[str] = []
+    for number in range(1, 17):
+        alone = ["--stage", str(number), "--stop_stage", str(number)]
+        ran += new_recipe.modules(*options, *alone)
+    assert ran[-1] == "pack"
+    assert new_recipe.modules(*options) == []
+
+
+def test_failing_program_stops_the_run_and_leaves_no_marker(new_recipe: Recipe) -> None:
+    new_recipe.run(code=3, failure="tokenize")
+    assert "Error: stage 6 (tokenize) failed with exit code 3" in new_recipe.output
+    markers = new_recipe.folder / ".stamps/dump/units/mfcc_km500/train"
+    assert [p.name for p in markers.iterdir()] == ["tokenize.train.begun"]
+    assert new_recipe.modules()[0] == "tokenize"
+    assert (
+        "Stage 6 (train): going on (an earlier run did not finish)" in new_recipe.output
+    )
+
+
+def test_failing_jobs_are_named_with_the_end_of_their_logs(new_recipe: Recipe) -> None:
+    new_recipe.run(code=1, failure="asr_inference")
+    assert "Error: 3 of 3 jobs failed: " in new_recipe.output
+    assert "asr_inference.2.log" in new_recipe.output
+    assert "asr_inference fell over" in new_recipe.output
+    assert "Error: stage 14 (decode) failed with exit code 1" in new_recipe.output
+    markers = new_recipe.folder.glob(".stamps/exp/asr_*/inference*/test/*")
+    assert [p.name for p in markers] == ["decode.test.begun"]
+
+
+def test_failed_training_shows_the_end_of_its_log(new_recipe: Recipe) -> None:
+    new_recipe.run("--stop_stage", "12")
+    new_recipe.run(code=1, failure="asr_train")
+    assert "Error: 1 of 1 jobs failed: exp/asr_train_asr" in new_recipe.output
+    assert "asr_train fell over" in new_recipe.output
+
+
+def test_parallel_jobs_get_one_thread_each_and_training_all(new_recipe: Recipe) -> None:
+    calls = new_recipe.run()
+    decoding = [c for c in calls if c["module"].endswith("asr_inference")]
+    training = [c for c in calls if "train_shape_file" in c["options"]][-1]
+    assert {c["threads"] for c in decoding} == {"1"} and len(decoding) == 3
+    assert training["threads"] == ""
+
+
+def test_stage_whose_input_is_missing_says_what_to_do(new_recipe: Recipe) -> None:
+    new_recipe.run("--stage", "14", code=1)
+    assert "input missing: exp/asr_train_asr" in new_recipe.output
+    assert "an earlier --stage" in new_recipe.output
+
+
+def test_user_text_reaches_the_program_verbatim_in_words(recipe: Recipe) -> None:
+    args = "--x $(touch pwned) --y * --z `touch pwned` --q 'a;touch${IFS}pwned"
+    calls = recipe.run("--asr_args", args)
+    training = [c for c in calls if c["module"].endswith("asr_train")][-1]
+    assert training["words"][-len(args.split()) :] == args.split()
+    assert not (recipe.folder / "pwned").exists()
+    recipe.run("--local_data_opts", "$(touch pwned) *", "--stop_stage", "1")
+    assert (recipe.folder / "data_opts").read_text() == "$(touch pwned) *\n"
+    assert not (recipe.folder / "pwned").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--train_set", ""], "--train_set is required"),
+        (["--test_sets", " "], "--test_sets is required"),
+        (["--input", "raw"], "--input 'raw': expected one of: units fbank"),
+        (["--test_sets", "test train"], "--train_set train is a test set, too"),
+        (
+            ["--input", "fbank", "--decode_input", "units"],
+            "--decode_input 'units': expected one of: wav",
+        ),
+    ],
+)
+def test_wrong_option_ends_the_run_with_one_line(
+    recipe: Recipe, options: list[str], message: str
+) -> None:
+    assert recipe.run(*options, code=2) == []
+    assert recipe.output == f"asr2.sh: error: {message}\n"
+
+
+def test_upload_without_a_repository_is_an_error(recipe: Recipe) -> None:
+    recipe.run("--skip_packing", "false")
+    upload = ["--skip_packing", "false", "--skip_upload_hf", "false"]
+    recipe.run(*upload, code=2)
+    assert "error: --hf_repo is required" in recipe.output
+    assert recipe.modules(*upload, "--hf_repo", "me/model") == ["upload"]
