@@ -9,7 +9,7 @@ from espnet_dsu import Speech2Text
 from espnet_dsu.scp import read_scp
 
 experiment, data = map(Path, sys.argv[1:])
-speech2text = Speech2Text(asr_model_file=experiment / "valid.acc.ave.pth", beam_size=5)
+speech2text = Speech2Text(asr_model_file=experiment / "valid.loss.ave.pth", beam_size=5)
 name, path = next(iter(read_scp(data / "wav.scp").items()))
 waveform, fs = soundfile.read(path)
 text, *_ = speech2text(waveform)[0]

@@ -121,8 +121,7 @@ class DiscreteUnitFrontend(AbsFrontend):
         vocab_size = self.spec.vocab_size
         if any(len(row) == 0 for row in rows):
             raise DSUError("an utterance of the batch has no units; drop it")
-        low = min(int(row.min()) for row in rows)
-        high = max(int(row.max()) for row in rows)
+        low, high = torch.stack(torch.aminmax(torch.cat(list(rows)))).tolist()
         if low >= vocab_size and high < vocab_size + self.embedding.num_embeddings:
             if self.tokenizer.pieces is not None:
                 return [row - vocab_size for row in rows]
@@ -138,7 +137,11 @@ class DiscreteUnitFrontend(AbsFrontend):
         if not self.collapse:
             return list(rows)
         if self.tokenizer.pieces is None:
-            return [torch.unique_consecutive(row) for row in rows]
+            # All rows at once: on a GPU each row of its own would be waited for.
+            padded = pad_sequence(list(rows), batch_first=True, padding_value=PAD)
+            keep = padded != PAD
+            keep[:, 1:] &= padded[:, 1:] != padded[:, :-1]
+            return list(padded[keep].split(keep.sum(dim=1).tolist()))
         return [
             torch.from_numpy(self.encode_pieces(row.cpu().numpy())).to(row.device)
             for row in rows

@@ -12,9 +12,10 @@ from espnet2.fileio.datadir_writer import DatadirWriter
 from espnet2.torch_utils.set_all_random_seed import set_all_random_seed
 
 from espnet_dsu.errors import DSUError
+from espnet_dsu.frontend import DiscreteUnitFrontend
 from espnet_dsu.inference.asr import Speech2Text
 from espnet_dsu.progress import track
-from espnet_dsu.tasks.asr import UnitASRTask
+from espnet_dsu.tasks.asr import UnitASRTask, check_units
 from espnet_dsu.units.files import count_lines
 
 
@@ -31,6 +32,9 @@ def recognize(args: argparse.Namespace) -> None:
         )
     set_all_random_seed(args.seed)
     speech2text = _build(args)
+    frontend = speech2text.asr_model.frontend
+    if isinstance(frontend, DiscreteUnitFrontend):
+        check_units(frontend.spec, args.data_path_and_name_and_type)
     # ESPnet logs every hypothesis; that is the log of a job, not its progress.
     keys = args.key_file or args.data_path_and_name_and_type[0][0]
     train_args = speech2text.asr_train_args

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from espnet_dsu.plugin import DATA_TYPE, FRONTEND, PREPROCESSOR, register
 from espnet_dsu.tasks.checkpoint import check_arrived, read_checkpoint
 from espnet_dsu.tokenizer import UnitTokenizer
 from espnet_dsu.units.files import UnitReader
+from espnet_dsu.units.spec import UnitSpec
 
 # For the processes that multi-GPU training spawns: they import this module only.
 register()
@@ -30,7 +32,7 @@ class UnitASRTask(ASRTask):
     def main_worker(cls, args: argparse.Namespace) -> None:
         """Check the units, then train."""
         if args.frontend == FRONTEND:
-            _check_units(args)
+            _check_bundle(args)
             _complete_preprocessor(args)
         super().main_worker(args)
 
@@ -53,7 +55,7 @@ class UnitASRTask(ASRTask):
         return model, args
 
 
-def _check_units(args: argparse.Namespace) -> None:
+def _check_bundle(args: argparse.Namespace) -> None:
     """Refuse cached units of another bundle than the frontend's."""
     if "tokenizer" not in args.frontend_conf:
         raise DSUError(
@@ -62,9 +64,28 @@ def _check_units(args: argparse.Namespace) -> None:
         )
     spec = UnitTokenizer.from_pretrained(args.frontend_conf["tokenizer"]).spec
     data = args.train_data_path_and_name_and_type
-    for path, _, data_type in [*data, *args.valid_data_path_and_name_and_type]:
+    check_units(spec, [*data, *args.valid_data_path_and_name_and_type])
+
+
+def check_units(spec: UnitSpec, data: Iterable[Sequence[str]]) -> None:
+    """Make sure that cached units are read as units, and are of the space ``spec``.
+
+    Args:
+        spec: of the model's bundle.
+        data: (path, name, type), as of ``--train_data_path_and_name_and_type``.
+
+    Raises:
+        DSUError: naming the file and what is wrong with it.
+    """
+    for path, name, data_type in data:
         if data_type == DATA_TYPE:
             spec.require_same(UnitReader(path).spec, path)
+        elif Path(path).name == "units.scp":
+            # ESPnet's own types would read them as floats, which mean waveforms.
+            raise DSUError(
+                f"{path} holds units but would be read as {data_type!r}; write "
+                f"{path},{name},{DATA_TYPE}"
+            )
 
 
 def _complete_preprocessor(args: argparse.Namespace) -> None:

@@ -18,6 +18,10 @@ _MODULES = {
     "mfcc": "espnet_dsu.upstream.mfcc",
     "torchaudio": "espnet_dsu.upstream.torchaudio_family",
 }
+_REFUSED = {
+    "s3prl": "s3prl 0.4.18 does not import beside torchaudio>=2.9 and unpickles what it"
+    " downloads; its models are in the families hf and torchaudio",
+}
 _classes: dict[str, type[Upstream]] = {}
 
 UpstreamClass = TypeVar("UpstreamClass", bound="type[Upstream]")
@@ -68,6 +72,8 @@ def upstream_class(family: str) -> type[Upstream]:
     """
     if family not in _classes and family in _MODULES:
         importlib.import_module(_MODULES[family])
+    if family in _REFUSED and family not in _classes:
+        raise DSUError(f"upstream family {family!r}: {_REFUSED[family]}")
     if family not in _classes:
         known = ", ".join(sorted({*_MODULES, *_classes}))
         raise DSUError(f"unknown upstream family {family!r}; known families: {known}")

@@ -120,6 +120,11 @@ def test_command_utterance_too_short_for_the_encoder_is_empty_and_named(
     assert "short has an empty transcript" in caplog.text
 
 
+def test_command_units_read_as_floats_are_refused(tmp_path):
+    with pytest.raises(DSUError, match="would be read as 'kaldi_ark'"):
+        decode(tmp_path, "dump/units/units.scp,speech,kaldi_ark")
+
+
 def test_command_more_gpus_than_one_is_refused(tmp_path):
     with pytest.raises(DSUError, match="inference_nj"):
         decode(tmp_path, "data/wav.scp,speech,sound", "--ngpu", "2")

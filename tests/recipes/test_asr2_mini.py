@@ -74,7 +74,9 @@ def read_metrics(experiment):
 
 def test_recipe_leaves_scores_in_espnets_form(experiment):
     (entry,) = read_metrics(experiment).values()
-    assert entry["wer"] >= 0 and entry["wer_ci"][0] <= entry["wer"] <= entry["wer_ci"][1]
+    assert (
+        entry["wer"] >= 0 and entry["wer_ci"][0] <= entry["wer"] <= entry["wer_ci"][1]
+    )
     assert entry["bitrate"] > 0
     results = (experiment / "RESULTS.md").read_text()
     assert "|dataset|Snt|Wrd|Corr|Sub|Del|Ins|Err|S.Err|" in results

@@ -1,3 +1,4 @@
+import multiprocessing
 import pickle
 import shutil
 
@@ -9,7 +10,7 @@ import yaml
 from espnet_dsu import DSUError, plugin
 from espnet_dsu.tasks.checkpoint import check_arrived, read_checkpoint
 from espnet_dsu.units import UnitReader
-from tests.asr_experiment import CONFIG, LENGTHS_SEC, prepare, train
+from tests.asr_experiment import CONFIG, LENGTHS_SEC, prepare, train, training_options
 from tests.speech import train_bundle
 
 MODEL = "exp/asr/valid.acc.ave.pth"
@@ -76,6 +77,13 @@ def test_training_on_units_of_another_bundle_is_refused(copy):
         train(copy, "--output_dir", "exp/new")
 
 
+def test_training_on_units_read_as_floats_is_refused(copy):
+    data = "--train_data_path_and_name_and_type"
+    options = [data, "dump/units/units.scp,speech2,kaldi_ark"]
+    with pytest.raises(DSUError, match="units.scp,speech2,dsu_unit"):
+        train(copy, *options, "--output_dir", "exp/new")
+
+
 def test_training_without_a_bundle_says_what_to_give(copy):
     from espnet_dsu.bin import asr_train
 
@@ -138,6 +146,22 @@ def test_check_arrived_unknown_weight_is_an_error():
     check_arrived(model, model.state_dict(), "x.pth")
     with pytest.raises(DSUError, match="has, unknown to the model"):
         check_arrived(model, {**model.state_dict(), "more": torch.ones(1)}, "x.pth")
+
+
+@pytest.mark.recipe
+def test_training_in_a_spawned_process_knows_the_plugin(copy):
+    # As ESPnet starts the workers of multi-GPU training.
+    from espnet_dsu import UnitASRTask
+
+    options = [*training_options("exp/spawned"), "--max_epoch", "1"]
+    args = UnitASRTask.get_parser().parse_args(options)
+    args.version, args.distributed = "test", False
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=UnitASRTask.main_worker, args=(args,))
+    process.start()
+    process.join(300)
+    assert process.exitcode == 0
+    assert (copy / "exp/spawned/1epoch.pth").exists()
 
 
 DECODERS = {

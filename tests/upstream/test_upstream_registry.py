@@ -58,7 +58,6 @@ def test_parse_of_documented_forms_gives_their_parts(text, name):
     "text, message",
     [
         ("hubert@6", "unknown upstream family 'hubert'.*hf, mfcc, torchaudio"),
-        ("s3prl:hubert@6", "unknown upstream family 's3prl'"),
         ("", "unknown upstream family ''"),
         ("hf:facebook/hubert-base-ls960", "names no layer"),
         ("hf", "names no checkpoint"),
@@ -103,7 +102,9 @@ def _constant_upstream(family: str) -> type[Upstream]:
         def save_weights(self, directory):
             pass
 
-        tag = family
+        @classmethod
+        def tag_of(cls, name, conf):
+            return str(name)
 
         def _frames(self, wav, lengths, counts):
             return wav.new_ones(len(wav), int(counts.max()), self.dim)
@@ -186,3 +187,8 @@ def test_importing_the_package_loads_no_model_library():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_parse_s3prl_says_why_not_and_what_instead():
+    with pytest.raises(DSUError, match="s3prl.*torchaudio>=2.9.*families hf"):
+        parse_upstream_name("s3prl:hubert@6")

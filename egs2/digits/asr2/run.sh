@@ -17,4 +17,5 @@ set -euo pipefail
     --tgt_token_type word \
     --use_lm false \
     --inference_config conf/decode_asr.yaml \
+    --inference_asr_model valid.loss.ave.pth \
     "$@"

@@ -7,14 +7,17 @@ set -euo pipefail
     --train_set train \
     --valid_set valid \
     --test_sets test \
+    --speed_perturb_factors "0.9 1.0 1.1" \
     --fs 8k \
     --upstream mfcc \
     --upstream_conf "sample_rate=8000" \
     --nclusters 500 \
     --portion 1.0 \
+    --max_frames 200000 \
     --src_token_type unit \
     --src_case rm \
     --tgt_token_type word \
     --use_lm false \
     --inference_config conf/decode_asr.yaml \
+    --inference_asr_model valid.loss.ave.pth \
     "$@"
