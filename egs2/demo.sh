@@ -3,17 +3,19 @@
 # The corpus is synthetic (egs2/digits); with FSDD set to the Free Spoken Digit Dataset it is real speech (egs2/fsdd).
 set -euo pipefail
 
-corpus=digits
-[ -z "${FSDD:-}" ] || corpus=fsdd
+corpus=digits options=()
+if [ -n "${FSDD:-}" ]; then
+    corpus=fsdd options=(--asr_args "--max_epoch 2")  # half of the recipe's own
+fi
 cd "$(dirname "$0")/${corpus}/asr2"
 
-./run.sh --asr_tag demo --asr_args "--max_epoch 6" "$@"
+./run.sh --asr_tag demo "${options[@]}" "$@"
 
 python3 ../../demo.py exp/asr_demo dump/raw/test
 
 cat <<END
 
-That was egs2/${corpus}/asr2/run.sh with six epochs. What to try next, in egs2/${corpus}/asr2:
+That was egs2/${corpus}/asr2/run.sh ${options[@]}. What to try next, in egs2/${corpus}/asr2:
   ./run.sh --nclusters 100     other units: redoes what depends on them, and only that
   ./run.sh --input fbank       the baseline without units
   ./run.sh --help              all stages and options

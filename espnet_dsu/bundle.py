@@ -23,7 +23,7 @@ from espnet_dsu.errors import DSUError
 from espnet_dsu.quantizer.base import Quantizer, quantizer_class
 from espnet_dsu.units.files import file_sha256
 from espnet_dsu.units.spec import UnitSpec
-from espnet_dsu.upstream.base import (
+from espnet_dsu.upstream import (
     Upstream,
     UpstreamName,
     build_upstream,

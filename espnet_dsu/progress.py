@@ -24,12 +24,15 @@ def track(
     if not bar.disable:
         yield from bar
         return
-    start = last = time.monotonic()
+    # The rate is that of the items after the first, which often waits for a start-up.
+    start = last = 0.0
     for count, item in enumerate(items, 1):
         yield item
         now = time.monotonic()
-        if now - last >= _LOG_EVERY_SEC:
+        if count == 1:
+            start = last = now
+        elif now - last >= _LOG_EVERY_SEC:
             last = now
-            rate = count / (now - start)
+            rate = (count - 1) / max(now - start, 1e-9)
             left = f", {(total - count) / rate:.0f} s left" if total else ""
             logging.info(f"{what}: {count}/{total or '?'} {unit}, {rate:.1f}/s{left}")

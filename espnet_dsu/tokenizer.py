@@ -21,7 +21,7 @@ from espnet_dsu.scp import read_scp
 from espnet_dsu.units.pieces import UnitPieces
 from espnet_dsu.units.sequence import UnitSequence
 from espnet_dsu.units.spec import UnitSpec, unit_tag
-from espnet_dsu.upstream.base import Upstream, build_upstream, resample, upstream_tag
+from espnet_dsu.upstream import Upstream, build_upstream, resample, upstream_tag
 
 DEFAULT_MAX_FRAMES = 1_000_000
 

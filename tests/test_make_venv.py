@@ -129,6 +129,18 @@ def test_drop_requirement_strikes_the_required_one_only(tmp_path: Path) -> None:
     assert not make_venv.drop_requirement(tmp_path, "espnet", "pyworld")
 
 
+def test_stand_in_is_written_only_where_editdistance_is_missing(tmp_path: Path) -> None:
+    site = tmp_path / "lib" / "python3.13" / "site-packages"
+    (site / "editdistance").mkdir(parents=True)
+    make_venv.stand_in_for_editdistance(tmp_path)
+    assert not (site / "editdistance.py").exists()
+    (site / "editdistance").rmdir()
+    make_venv.stand_in_for_editdistance(tmp_path)
+    names: dict = {}
+    exec((site / "editdistance.py").read_text(), names)
+    assert names["eval"]("abc", "abd") == names["eval"](["a"], ["b"]) == 1
+
+
 # when to redo
 
 

@@ -27,7 +27,7 @@ from espnet_dsu.progress import track
 from espnet_dsu.scp import read_scp, write_tsv
 from espnet_dsu.tokenizer import UnitTokenizer
 from espnet_dsu.units.files import UnitReader, write_units
-from espnet_dsu.upstream.base import resampled_length
+from espnet_dsu.upstream import resampled_length
 
 FAILED = "failed.tsv"
 

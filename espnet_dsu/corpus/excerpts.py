@@ -79,7 +79,7 @@ def _resample(wav: np.ndarray, fs: int, speed: float, target_fs: int) -> np.ndar
     # PyTorch takes seconds to import, and a corpus at the right rate does without.
     import torch
 
-    from espnet_dsu.upstream.base import resample
+    from espnet_dsu.upstream import resample
 
     return resample(torch.from_numpy(wav), played_fs, target_fs).numpy()
 

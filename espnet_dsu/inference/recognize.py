@@ -80,6 +80,7 @@ def _write(writer: Any, key: str, results: Any, nbest: int) -> None:
         files["score"][key] = str(0.0 if hyp is None else float(hyp.score))
         if text is not None:
             files["text"][key] = text
+            files["text"].fd.flush()  # its lines are what shows the progress
     for layer, tokens in (intermediate or {}).items():
         name = f"encoder_interctc_layer{layer}.txt"
         writer["1best_recog"][name][key] = " ".join(tokens)

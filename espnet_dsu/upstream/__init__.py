@@ -4,14 +4,13 @@ Importing this package loads neither transformers nor torchaudio; a family's lib
 is loaded when an upstream of that family is built.
 """
 
-from espnet_dsu.upstream.base import (
-    Upstream,
+from espnet_dsu.upstream.base import Upstream, resample, resampled_length
+from espnet_dsu.upstream.registry import (
     UpstreamName,
     build_upstream,
     parse_upstream_name,
     register_upstream,
-    resample,
-    resampled_length,
+    upstream_tag,
 )
 
 __all__ = [
@@ -22,4 +21,5 @@ __all__ = [
     "register_upstream",
     "resample",
     "resampled_length",
+    "upstream_tag",
 ]

@@ -13,24 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from espnet_dsu.errors import DSUError
-from espnet_dsu.upstream.registry import (
-    UpstreamName,
-    build_upstream,
-    parse_upstream_name,
-    register_upstream,
-    upstream_tag,
-)
-
-__all__ = [
-    "Upstream",
-    "UpstreamName",
-    "build_upstream",
-    "parse_upstream_name",
-    "register_upstream",
-    "resample",
-    "resampled_length",
-    "upstream_tag",
-]
+from espnet_dsu.upstream.registry import UpstreamName
 
 
 class Upstream(nn.Module, ABC):

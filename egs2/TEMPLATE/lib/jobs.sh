@@ -46,6 +46,17 @@ run_jobs() { # JOBS LOG COMMAND...
     [ "${#failed[@]}" -eq 0 ] || report_failed "${jobs}" "${failed[@]}"
 }
 
+# Run COMMAND while showing how many of TOTAL lines the files of the pattern GLOB have.
+with_progress() { # WHAT TOTAL GLOB COMMAND...
+    local watcher
+    "${python}" -m espnet_dsu.bin.watch --what "$1" --total "$2" --files "$3" &
+    watcher=$!
+    shift 3
+    "$@"
+    kill "${watcher}" 2> /dev/null || true
+    wait "${watcher}" 2> /dev/null || true
+}
+
 run_logged() { # LOG PATTERN COMMAND...: run with all output in LOG, showing only the lines that hold PATTERN
     local log_file=$1 pattern=$2
     shift 2

@@ -29,7 +29,8 @@ decode_set() { # SET: decode its utterances in inference_nj parts and join the r
     ! "${use_ngram}" || options+=(--ngram_file "${ngram_exp}/${ngram_num}gram.bin")
     split_words words "${inference_args}"
     log "Decoding started... log: '${target}/logdir/asr_inference.*.log'"
-    run_jobs "${jobs}" "${target}/logdir/asr_inference.@JOB@.log" "${python}" -m espnet_dsu.bin.asr_inference \
+    with_progress "decoding $1" "$(wc -l < "${speech%%,*}")" "${target}/logdir/output.*/1best_recog/text" \
+        run_jobs "${jobs}" "${target}/logdir/asr_inference.@JOB@.log" "${python}" -m espnet_dsu.bin.asr_inference \
         --batch_size "${batch_size}" --ngpu "${inference_ngpu}" --data_path_and_name_and_type "${speech}" \
         --key_file "${target}/logdir/keys.@JOB@.scp" --asr_train_config "${asr_exp}/config.yaml" \
         --asr_model_file "${asr_exp}/${inference_asr_model}" --output_dir "${target}/logdir/output.@JOB@" \

@@ -68,7 +68,8 @@ run_asr_stats() {
     split_file "${valid_keys%%,*}" "${jobs}" "${logdir}/valid"
     asr_options options
     split_words words "${asr_args}"
-    run_jobs "${jobs}" "${logdir}/stats.@JOB@.log" "${python}" -m espnet_dsu.bin.asr_train --collect_stats true \
+    with_progress "statistics" "$(wc -l < "${train_keys%%,*}")" "${logdir}/stats.*/train/speech_shape" \
+        run_jobs "${jobs}" "${logdir}/stats.@JOB@.log" "${python}" -m espnet_dsu.bin.asr_train --collect_stats true \
         "${options[@]}" --train_shape_file "${logdir}/train.@JOB@.scp" --valid_shape_file "${logdir}/valid.@JOB@.scp" \
         --output_dir "${logdir}/stats.@JOB@" "${words[@]}"
     aggregate_stats "${jobs}" "${logdir}" "${asr_stats_dir}"
@@ -100,7 +101,7 @@ run_asr_train() {
     [ -z "${normalize_by}" ] || options+=(--normalize global_mvn --normalize_conf "stats_file=${normalize_by}")
     split_words words "${asr_args}"
     log "ASR training started... log: '${asr_exp}/train.log'"
-    run_logged "${asr_exp}/train.log" "epoch results" "${python}" -m espnet_dsu.bin.asr_train --ngpu "${ngpu}" \
+    run_logged "${asr_exp}/train.log" ":train:\|epoch started\|epoch results" "${python}" -m espnet_dsu.bin.asr_train --ngpu "${ngpu}" \
         "${multi_gpu[@]}" "${options[@]}" \
         --train_shape_file "${asr_stats_dir}/train/speech_shape" \
         --train_shape_file "${asr_stats_dir}/train/text_shape.${tgt_token_type}" \
