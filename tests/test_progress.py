@@ -37,6 +37,4 @@ def test_watch_ends_when_all_lines_are_there(tmp_path, monkeypatch):
 
 def test_watch_command_takes_what_the_recipes_give(tmp_path):
     (tmp_path / "text").write_text("a\n")
-    watch.main(
-        ["--what", "decoding", "--total", "1", "--files", str(tmp_path / "te*")]
-    )
+    watch.main(["--what", "decoding", "--total", "1", "--files", str(tmp_path / "te*")])
