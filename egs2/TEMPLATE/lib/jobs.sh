@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Commands with log files, alone or several at once on this machine.
+# shellcheck disable=SC2154  # options belong to the task script
 
 count_cores() { # nproc would take the threads of one process for the cores
     env -u OMP_NUM_THREADS nproc 2> /dev/null || getconf _NPROCESSORS_ONLN
