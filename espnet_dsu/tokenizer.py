@@ -132,7 +132,7 @@ class UnitTokenizer:
         report = model.fit([frames])
         ref = bundle.UpstreamRef.of(upstream)
         spec = UnitSpec(
-            tag=unit_tag(upstream.tag, f"km{model.vocab_size}"),
+            tag=unit_tag(upstream.tag, model.vocab_size),
             vocab_size=model.vocab_size,
             num_streams=model.num_streams,
             frame_shift=upstream.frame_shift,
@@ -223,7 +223,7 @@ class UnitTokenizer:
 
 def plan_tag(upstream: str, upstream_conf: dict[str, Any], nclusters: int) -> str:
     """Give the tag of the bundle that these options would make; loads no weights."""
-    return unit_tag(upstream_tag(upstream, upstream_conf), f"km{nclusters}")
+    return unit_tag(upstream_tag(upstream, upstream_conf), nclusters)
 
 
 @torch.inference_mode()

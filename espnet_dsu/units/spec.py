@@ -10,13 +10,13 @@ import numpy as np
 from espnet_dsu.errors import DSUError
 
 
-def unit_tag(upstream_tag: str, quantizer_tag: str) -> str:
+def unit_tag(upstream_tag: str, nclusters: int) -> str:
     """Name a unit space for paths; the one place that builds it.
 
-    >>> unit_tag("wavlm_large_21", "km2000")
+    >>> unit_tag("wavlm_large_21", 2000)
     'wavlm_large_21_km2000'
     """
-    return f"{upstream_tag}_{quantizer_tag}"
+    return f"{upstream_tag}_km{nclusters}"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ def test_spec_round_trip_is_identity():
 
 
 def test_tag_is_upstream_and_quantizer():
-    assert unit_tag("wavlm_large_21", "km2000") == "wavlm_large_21_km2000"
+    assert unit_tag("wavlm_large_21", 2000) == "wavlm_large_21_km2000"
 
 
 @pytest.mark.parametrize("change", [{"vocab_size": "100"}, {"extra": 1}])
