@@ -11,11 +11,12 @@ cd "$(dirname "$0")/${corpus}/asr2"
 
 ./run.sh --asr_tag demo "${options[@]}" "$@"
 
-python3 ../../demo.py exp/asr_demo dump/raw/test
+# ESPnet's imports have much to say; it is shown where something went wrong.
+python3 ../../demo.py exp/asr_demo dump/raw/test 2> exp/asr_demo/demo.log || { cat exp/asr_demo/demo.log >&2; exit 1; }
 
 cat <<END
 
-That was egs2/${corpus}/asr2/run.sh ${options[@]}. What to try next, in egs2/${corpus}/asr2:
+That was egs2/${corpus}/asr2/run.sh${options[*]:+ ${options[*]}}. What to try next, in egs2/${corpus}/asr2:
   ./run.sh --nclusters 100     other units: redoes what depends on them, and only that
   ./run.sh --input fbank       the baseline without units
   ./run.sh --help              all stages and options

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from espnet2.bin import asr_inference
 from espnet2.torch_utils.device_funcs import to_device
 
@@ -45,7 +46,8 @@ class Speech2Text(asr_inference.Speech2Text):
             asr_train_config: the ``config.yaml`` of the training; None is the one
                 beside the checkpoint.
             asr_model_file: the checkpoint, e.g. ``valid.acc.ave.pth``.
-            options: of ``espnet2.bin.asr_inference.Speech2Text``.
+            options: of ``espnet2.bin.asr_inference.Speech2Text``. ``ctc_weight`` is
+                1.0 for a model trained with CTC alone.
 
         Raises:
             DSUError: if the checkpoint is unsafe, incomplete, or of another bundle.
@@ -57,6 +59,7 @@ class Speech2Text(asr_inference.Speech2Text):
         state = read_checkpoint(asr_model_file)
         if asr_train_config is None:
             asr_train_config = Path(asr_model_file).parent / "config.yaml"
+        options = _fit_to_ctc_only(asr_train_config, options)
         super().__init__(asr_train_config, asr_model_file, **options)
         if not options.get("quantize_asr_model"):
             check_arrived(self.asr_model, state, asr_model_file)
@@ -114,6 +117,28 @@ class Speech2Text(asr_inference.Speech2Text):
                 f"was trained with {expected}; encode with the model's own tokenizer"
             )
         return sequence.expand().units
+
+
+def _fit_to_ctc_only(config: str | Path, options: dict[str, Any]) -> dict[str, Any]:
+    """Decode a model that has no decoder by CTC alone.
+
+    With ESPnet's default weight of 0.5 its beam search would be blind, since it chooses
+    candidates by the decoder's scores, and the text would be noise.
+
+    Raises:
+        DSUError: if another weight is asked for.
+    """
+    with open(config, encoding="utf-8") as f:
+        model_conf = yaml.safe_load(f).get("model_conf") or {}
+    if model_conf.get("ctc_weight") != 1.0:
+        return options
+    asked = options.get("ctc_weight", 1.0)
+    if asked != 1.0:
+        raise DSUError(
+            f"ctc_weight is {asked}, but the model of {config} was trained with CTC "
+            "alone and has no decoder; decode with ctc_weight 1.0"
+        )
+    return {**options, "ctc_weight": 1.0}
 
 
 def _check_options(options: dict[str, Any]) -> None:

@@ -86,6 +86,26 @@ def test_wrong_arguments_are_one_clear_error(arguments, message):
         Speech2Text(FILES[0], FILES[1] if arguments else None, **arguments)
 
 
+def test_model_of_ctc_alone_is_decoded_by_ctc_alone(tmp_path):
+    from espnet_dsu import Speech2Text
+    from espnet_dsu.bin import asr_train
+
+    config = yaml.safe_load(CONFIG.read_text())
+    config.pop("decoder"), config.pop("decoder_conf")
+    config.update(model_conf={"ctc_weight": 1.0}, max_epoch=1)
+    config["best_model_criterion"] = [["valid", "loss", "min"]]
+    (tmp_path / "ctc.yaml").write_text(yaml.safe_dump(config))
+    options = [*OPTIONS_TRAIN, "--config", str(tmp_path / "ctc.yaml")]
+    asr_train.main([*options, "--output_dir", str(tmp_path / "ctc")])
+    model_file = tmp_path / "ctc" / "1epoch.pth"
+    wav = next(wavs())[1]
+    explicit = Speech2Text(asr_model_file=model_file, beam_size=3, ctc_weight=1.0)
+    implied = Speech2Text(asr_model_file=model_file, beam_size=3)
+    assert tokens(implied(wav)) == tokens(explicit(wav))
+    with pytest.raises(DSUError, match="ctc_weight 1.0"):
+        Speech2Text(asr_model_file=model_file, beam_size=3, ctc_weight=0.5)
+
+
 def decode(output_dir, data, *more):
     from espnet_dsu.bin import asr_inference
 
