@@ -14,8 +14,6 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from tqdm import tqdm
-
 from espnet_dsu.corpus.datadir import (
     begin_output,
     mismatches,
@@ -25,6 +23,7 @@ from espnet_dsu.corpus.datadir import (
 )
 from espnet_dsu.corpus.excerpts import AudioFormat, Excerpt, Outcome, make_excerpts
 from espnet_dsu.errors import DSUError
+from espnet_dsu.progress import track
 from espnet_dsu.scp import Table, write_tsv
 from espnet_dsu.units.files import atomic_path
 
@@ -100,15 +99,14 @@ def _run(
     """Convert all excerpts, or stop where failures exceed ``max_failures``."""
     made: dict[str, Outcome] = {}
     failed: list[Outcome] = []
-    with tqdm(total=len(excerpts), desc=f"format {name}", disable=None) as progress:
-        for outcome in _outcomes(work, excerpts, nj) if max_failures >= 0 else ():
-            progress.update()
-            if not outcome.reason:
-                made[outcome.utt] = outcome
-                continue
-            failed.append(outcome)
-            if len(failed) > max_failures:
-                break
+    outcomes = _outcomes(work, excerpts, nj) if max_failures >= 0 else iter(())
+    for outcome in track(outcomes, len(excerpts), f"format {name}"):
+        if not outcome.reason:
+            made[outcome.utt] = outcome
+            continue
+        failed.append(outcome)
+        if len(failed) > max_failures:
+            break
     return made, failed
 
 
