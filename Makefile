@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 RUN := @env PATH="$(BIN):$(PATH)" OMP_NUM_THREADS=1
-CODE := espnet_dsu tests egs2 .ci
-SCRIPTS = .ci/run $(shell find egs2 .ci \( -name data -o -name dump -o -name exp \
+CODE := espnet_dsu tests egs2 benchmarks .ci
+SCRIPTS = .ci/run $(shell find egs2 tests .ci \( -name data -o -name dump -o -name exp \
 	-o -name downloads \) -prune -o -type f -name '*.sh' -print)
 
 .PHONY: install demo test test-quick lint clean

@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 INPUTS = ("setup.cfg", "pyproject.toml", ".ci/make_venv.py")
-EXTRAS = "dev,hf,hub,digits"
+EXTRAS = "dev,hf,hub,dask,digits"
 PYTHONS = ((3, 10), (3, 13))
 # pip 26.3 refuses espnet 202511: an extra of its dependency ci_sdr names a URL
 PIP_BELOW = "26.3"

@@ -10,70 +10,31 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 from safetensors.torch import load_file, save_file
 
+from espnet_dsu.bundle_location import BPE, CONFIG, QUANTIZER, UPSTREAM, locate
 from espnet_dsu.errors import DSUError
 from espnet_dsu.quantizer.base import Quantizer, quantizer_class
 from espnet_dsu.units.files import file_sha256
 from espnet_dsu.units.spec import UnitSpec
-from espnet_dsu.upstream import (
-    Upstream,
-    UpstreamName,
-    build_upstream,
-    parse_upstream_name,
-)
+from espnet_dsu.upstream import Upstream
+from espnet_dsu.upstream.reference import UpstreamRef
+from espnet_dsu.upstream.windows import DEFAULT_WINDOWING, Windowing
 from espnet_dsu.version import __version__
 
+__all__ = ["BPE", "CONFIG", "QUANTIZER", "UPSTREAM", "Bundle", "UpstreamRef"]
+__all__ += ["fingerprint", "load", "locate", "save"]
+
 FORMAT_VERSION = 1
-CONFIG, QUANTIZER = "config.yaml", "quantizer.safetensors"
-BPE, UPSTREAM = "bpe.model", "upstream"
 _KEYS = {"format_version", "espnet_dsu_version", "spec", "upstream", "quantizer"}
-_KEYS |= {"files"}
-
-
-@dataclass(frozen=True)
-class UpstreamRef:
-    """The upstream that a bundle names or embeds: facts, and weights on demand."""
-
-    name: str
-    conf: dict[str, Any]
-    identity: dict[str, Any]
-    embedded: Path | None = None
-
-    @classmethod
-    def of(cls, upstream: Upstream) -> UpstreamRef:
-        """Refer to an upstream that is at hand."""
-        config = upstream.config()
-        return cls(config["name"], config["conf"], upstream.identity())
-
-    def load(self) -> Upstream:
-        """Build the upstream and make sure that it is the one of the bundle.
-
-        Raises:
-            DSUError: if the weights are not those that the bundle was trained with.
-        """
-        name, conf = self.name, self.conf
-        if self.embedded is not None:
-            named = parse_upstream_name(self.name)
-            name = str(UpstreamName(named.family, str(self.embedded), named.layer))
-            conf = {
-                k: v for k, v in conf.items() if k not in ("revision", "checkpoint")
-            }
-        upstream = build_upstream(name, conf)
-        if upstream.identity() != self.identity:
-            raise DSUError(
-                f"the upstream {self.name} is not the one that this bundle was trained "
-                f"with: it is {upstream.identity()}, expected {self.identity}; give "
-                "the original weights, or train the tokenizer again"
-            )
-        return upstream
+_KEYS |= {"files", "windowing"}
 
 
 @dataclass(frozen=True)
@@ -84,12 +45,28 @@ class Bundle:
     quantizer: Quantizer
     spec: UnitSpec
     bpe_model: bytes | None
+    windowing: Windowing = DEFAULT_WINDOWING
+
+    def with_windowing(self, windowing: Windowing) -> Bundle:
+        """Cut long audio otherwise, which makes it another unit space."""
+        named = fingerprint(self.upstream.identity, self.quantizer, windowing)
+        spec = replace(self.spec, fingerprint=named)
+        return replace(self, spec=spec, windowing=windowing)
 
 
-def fingerprint(identity: dict[str, Any], quantizer: Quantizer) -> str:
-    """Hash what decides the units: the upstream's identity and the quantizer."""
+def fingerprint(
+    identity: dict[str, Any],
+    quantizer: Quantizer,
+    windowing: Windowing = DEFAULT_WINDOWING,
+) -> str:
+    """Hash what decides the units: the upstream's identity and the quantizer.
+
+    The windowing of long audio is left out where it is the default.
+    """
     digest = hashlib.sha256()
     facts = {"upstream": identity, "quantizer": quantizer.config()}
+    if windowing != DEFAULT_WINDOWING:
+        facts["windowing"] = windowing.to_dict()
     digest.update(json.dumps(facts, sort_keys=True).encode())
     for name, tensor in sorted(quantizer.tensors().items()):
         array = tensor.detach().cpu().contiguous().numpy()
@@ -98,47 +75,19 @@ def fingerprint(identity: dict[str, Any], quantizer: Quantizer) -> str:
     return digest.hexdigest()[:16]
 
 
-def locate(path_or_tag: str | Path) -> Path:
-    """Find a bundle directory: a path, its ``config.yaml``, or a hub id to download."""
-    path = Path(path_or_tag)
-    if path.name == CONFIG and path.is_file():
-        return path.parent
-    if (path / CONFIG).is_file():
-        return path
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", str(path_or_tag)) and not path.exists():
-        return _download(str(path_or_tag))
-    raise DSUError(
-        f"{path_or_tag} is no tokenizer bundle: expected a directory with {CONFIG} "
-        "(made by the train_tokenizer command), or the id of one on the Hugging Face "
-        "hub"
-    )
-
-
-def _download(tag: str) -> Path:
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise DSUError(
-            f"{tag} is no local bundle, and huggingface_hub, which could download it, "
-            "is not installed: pip install 'espnet_dsu[hub]'"
-        ) from error
-    patterns = [CONFIG, QUANTIZER, BPE, f"{UPSTREAM}/*"]
-    try:
-        directory = Path(snapshot_download(tag, allow_patterns=patterns))
-    except Exception as error:  # many kinds of network and hub errors, one remedy
-        raise DSUError(
-            f"{tag} is neither a local bundle nor could it be had from the Hugging "
-            f"Face hub: {error}"
-        ) from error
-    if not (directory / CONFIG).is_file():
-        raise DSUError(f"{tag} on the Hugging Face hub holds no {CONFIG}")
-    return directory
-
-
-def save(path: Path, content: Bundle, embed: Upstream | None = None) -> None:
+def save(
+    path: Path,
+    content: Bundle,
+    embed: Upstream | None = None,
+    add: Callable[[Path], None] | None = None,
+) -> None:
     """Write a bundle at ``path``: all of it, or nothing.
 
-    ``embed`` gives the upstream whose weights go into the bundle.
+    Args:
+        path: the directory; made anew or replaced as a whole.
+        content: what to write.
+        embed: the upstream whose weights go into the bundle.
+        add: writes further files into the directory, which loading ignores.
     """
     if path.exists() and any(path.iterdir()) and not (path / CONFIG).is_file():
         raise DSUError(
@@ -149,6 +98,8 @@ def save(path: Path, content: Bundle, embed: Upstream | None = None) -> None:
     temporary.mkdir(parents=True)
     try:
         _write_files(temporary, content, embed)
+        if add is not None:
+            add(temporary)
         for file in temporary.rglob("*"):
             if file.is_file():
                 with open(file, "rb") as f:
@@ -181,6 +132,7 @@ def _write_files(directory: Path, content: Bundle, embed: Upstream | None) -> No
             "identity": content.upstream.identity,
         },
         "quantizer": content.quantizer.config(),
+        "windowing": content.windowing.to_dict(),
         "files": _hashes(directory),
     }
     text = yaml.safe_dump(config, sort_keys=False)
@@ -213,7 +165,8 @@ def load(directory: Path) -> Bundle:
         named["conf"], load_file(directory / QUANTIZER)
     )
     named = config["upstream"]
-    actual = fingerprint(named["identity"], quantizer)
+    windowing = Windowing.from_dict(config["windowing"], str(directory / CONFIG))
+    actual = fingerprint(named["identity"], quantizer, windowing)
     if actual != spec.fingerprint:
         raise DSUError(
             f"{directory} was changed: its content has the fingerprint {actual}, "
@@ -227,7 +180,13 @@ def load(directory: Path) -> Bundle:
         weights if any(name.startswith(f"{UPSTREAM}/") for name in expected) else None,
     )
     bpe_model = (directory / BPE).read_bytes() if BPE in expected else None
-    return Bundle(upstream, quantizer, spec, bpe_model)
+    return Bundle(upstream, quantizer, spec, bpe_model, windowing)
+
+
+def own_files(directory: Path) -> list[Path]:
+    """Return the files that make a bundle; others beside them are records."""
+    names = _read_config(directory / CONFIG)["files"]
+    return sorted([directory / CONFIG, *(directory / name for name in names)])
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -235,6 +194,9 @@ def _read_config(path: Path) -> dict[str, Any]:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise DSUError(f"{path} cannot be read as YAML: {error}") from error
+    if isinstance(config, dict):
+        # Bundles from before long audio was cut do not say.
+        config.setdefault("windowing", DEFAULT_WINDOWING.to_dict())
     if not isinstance(config, dict) or set(config) != _KEYS:
         found = sorted(config) if isinstance(config, dict) else config
         raise DSUError(

@@ -89,7 +89,7 @@ def _bundle_files(config: Path) -> list[str]:
             f"({content.upstream.name}), which others do not have; train the tokenizer "
             "with --embed_upstream true"
         )
-    return [str(p) for p in sorted(directory.rglob("*")) if p.is_file()]
+    return [str(path) for path in bundle.own_files(directory)]
 
 
 def unpack_model(model_tag: str | Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from espnet_dsu.corpus.engine import Options, tokenize_corpus
+from espnet_dsu.corpus.tokenizing import tokenize_corpus
 from espnet_dsu.units.files import UnitReader
 from espnet_dsu.units.pieces import UnitPieces
 from espnet_dsu.units.sequence import collapse_units
@@ -39,7 +39,7 @@ def prepare(folder: Path, with_pieces: bool = True) -> None:
         Path("data/text_shape").write_text("".join(f"utt{i} 2\n" for i in range(6)))
         Path("data/tokens.txt").write_text("".join(f"{t}\n" for t in TOKENS))
         tokenizer = train_bundle(Path("exp/bundle"))
-        tokenize_corpus("data/wav.scp", "exp/bundle", "dump/units", Options())
+        tokenize_corpus("data/wav.scp", "exp/bundle", "dump/units")
         if with_pieces:
             units = UnitReader("dump/units/units.scp").values()
             pieces = UnitPieces.train((collapse_units(u)[0] for u in units), 20, 40)

@@ -12,7 +12,13 @@ import soundfile as sf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espnet_dsu.audio import AudioError, audio_info, read_audio, write_audio
+from espnet_dsu.audio import (
+    AudioError,
+    AudioFile,
+    audio_info,
+    read_audio,
+    write_audio,
+)
 from espnet_dsu.errors import DSUError
 
 FS = 8000
@@ -203,3 +209,55 @@ def test_read_audio_in_an_ark_by_kaldiio_is_read(tmp_path: Path, format: str) ->
 
 def test_audio_error_is_a_users_mistake() -> None:
     assert issubclass(AudioError, DSUError)
+
+
+@pytest.mark.parametrize("format", ["WAV", "FLAC", "OGG", "NIST", "AIFF", "MP3"])
+@pytest.mark.parametrize("block", [1000, 777, 4000, 9999])
+def test_audio_file_in_blocks_is_what_read_audio_gives(
+    tmp_path: Path, format: str, block: int
+) -> None:
+    subtype = {"OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}.get(format, "PCM_16")
+    (tmp_path / "a").write_bytes(sound_bytes(tone(), format, subtype))
+    whole, fs = read_audio(str(tmp_path / "a"))
+    file = AudioFile(str(tmp_path / "a"))
+    assert (file.num_samples, file.fs) == (len(whole), fs)
+    for _ in range(2):  # from the start each time
+        blocks = [*file.blocks(block)]
+        assert all(len(b) == block for b in blocks[:-1]) and blocks[0].ndim == 1
+        assert np.array_equal(np.concatenate(blocks), whole)
+
+
+def test_audio_file_takes_a_channel_and_refuses_several_without_one(
+    tmp_path: Path,
+) -> None:
+    path = str(tmp_path / "a.wav")
+    sf.write(path, np.stack([tone(), -tone()], axis=1), FS, subtype="FLOAT")
+    with pytest.raises(AudioError, match="2 channels .* --ref_channels"):
+        AudioFile(path)
+    assert np.array_equal(next(AudioFile(path, 1).blocks(4000)), -tone())
+
+
+@pytest.mark.parametrize("source", ["none.wav", "cat a.wav |"])
+def test_audio_file_that_cannot_be_opened_is_refused_at_once(source: str) -> None:
+    with pytest.raises(AudioError, match="not found|never executed"):
+        AudioFile(source)
+
+
+def test_audio_file_not_finite_is_refused_naming_the_block(tmp_path: Path) -> None:
+    wav = tone()
+    wav[2500] = np.nan
+    sf.write(tmp_path / "a.wav", wav, FS, subtype="FLOAT")
+    blocks = AudioFile(str(tmp_path / "a.wav")).blocks(1000)
+    assert len(next(blocks)) == len(next(blocks)) == 1000
+    with pytest.raises(AudioError, match="from sample 2000 on, 1 of 1000 .* NaN"):
+        next(blocks)
+
+
+@pytest.mark.parametrize("cut", [0.4, 0.9])
+def test_audio_file_cut_short_is_refused_at_the_end_at_the_latest(
+    tmp_path: Path, cut: float
+) -> None:
+    content = sound_bytes(tone(20000), "FLAC")
+    (tmp_path / "a.flac").write_bytes(content[: int(len(content) * cut)])
+    with pytest.raises(AudioError, match="truncated"):
+        list(AudioFile(str(tmp_path / "a.flac")).blocks(1000))

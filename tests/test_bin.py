@@ -7,7 +7,7 @@ import pytest
 
 from espnet_dsu import DSUError, UnitTokenizer, bin
 from espnet_dsu.bin import cli, train_unit_bpe
-from espnet_dsu.corpus.engine import Options, tokenize_corpus
+from espnet_dsu.corpus.tokenizing import tokenize_corpus
 from tests.speech import train_bundle, write_corpus
 
 # ESPnet describes the options of these two.
@@ -64,7 +64,7 @@ def test_command_user_mistake_prints_one_line(tmp_path):
 def test_train_unit_bpe_writes_a_bundle_of_the_same_units(tmp_path):
     tokenizer = train_bundle(tmp_path / "bundle")
     scp = write_corpus(tmp_path / "wav", [1.0, 1.2])
-    tokenize_corpus(scp, tmp_path / "bundle", tmp_path / "units", Options())
+    tokenize_corpus(scp, tmp_path / "bundle", tmp_path / "units")
     options = ["--units_scp", str(tmp_path / "units" / "units.scp")]
     options += ["--nbpe", "30", "--output_dir", str(tmp_path / "pieces")]
     train_unit_bpe.main([*options, "--tokenizer", str(tmp_path / "bundle")])
@@ -73,3 +73,8 @@ def test_train_unit_bpe_writes_a_bundle_of_the_same_units(tmp_path):
     train_bundle(tmp_path / "other", seed=7)
     with pytest.raises(DSUError, match="tokenize again"):
         train_unit_bpe.main([*options, "--tokenizer", str(tmp_path / "other")])
+
+
+def test_typed_values_read_yaml_and_numbers_without_a_dot():
+    found = cli.typed_values(["a=1e-4", "b=0.5", "c=true", "d=x=y", "e=3"])
+    assert found == {"a": 1e-4, "b": 0.5, "c": True, "d": "x=y", "e": 3}

@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from espnet_dsu import DSUError, UnitTokenizer
+from espnet_dsu.bundle import own_files
 from espnet_dsu.units.pieces import UnitPieces
 from tests.speech import train_bundle, voice
 
@@ -124,3 +125,25 @@ def test_save_failing_half_way_keeps_the_old_bundle(bundle, monkeypatch):
     after = UnitTokenizer.from_pretrained(bundle)
     assert after.fingerprint == before.fingerprint
     assert os.listdir(bundle.parent) == ["bundle"]
+
+
+def test_save_with_records_they_come_along_and_are_not_the_bundle(bundle, tmp_path):
+    tokenizer = UnitTokenizer.from_pretrained(bundle)
+    path = tmp_path / "with_records"
+    tokenizer.save_pretrained(path, add=lambda d: (d / "notes.txt").write_text("a"))
+    assert (path / "notes.txt").read_text() == "a"
+    assert UnitTokenizer.from_pretrained(path).fingerprint == tokenizer.fingerprint
+    own = {file.name for file in own_files(path)}
+    assert own == {"config.yaml", "quantizer.safetensors", "bpe.model"}
+
+
+def test_save_records_fail_leaves_the_old_bundle(bundle):
+    def fails(directory):
+        raise ZeroDivisionError
+
+    tokenizer = UnitTokenizer.from_pretrained(bundle)
+    before = sorted(file.name for file in bundle.iterdir())
+    with pytest.raises(ZeroDivisionError):
+        tokenizer.save_pretrained(bundle, add=fails)
+    assert sorted(file.name for file in bundle.iterdir()) == before
+    assert [path.name for path in bundle.parent.iterdir()] == [bundle.name]

@@ -20,6 +20,34 @@ def test_track_unknown_total_is_accepted(monkeypatch, caplog):
     assert "counting: 2/? utt" in caplog.text
 
 
+def test_corpus_progress_logs_utterances_hours_speed_and_time_left(monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(progress, "_LOG_EVERY_SEC", 0.0)
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress.CorpusProgress("tokenize", 10, 7200.0) as shown:
+        shown.keep(5, 3600.0)  # of an earlier run: no part of the speed
+        now[0] += 60
+        shown.advance(1, 1800.0)
+        now[0] += 60
+        shown.advance(4, 1800.0)
+    assert [r.message for r in caplog.records] == [
+        "tokenize: 6/10 utt, 1.500/2.000 h of audio, 30.0 x real time, 01:00 left",
+        "tokenize: 10/10 utt, 2.000/2.000 h of audio, 30.0 x real time",
+        "tokenize: 10/10 utt, 2.000/2.000 h of audio, 30.0 x real time",
+    ]
+
+
+def test_corpus_progress_on_a_terminal_is_one_bar(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    with progress.CorpusProgress("tokenize", 2, 2.0) as shown:
+        shown.advance(1, 1.0)
+        time.sleep(0.15)
+        shown.advance(1, 1.0)
+    written = capsys.readouterr().err
+    assert "100%|" in written and "tokenize: 2/2 utt" in written
+
+
 def test_watch_ends_when_all_lines_are_there(tmp_path, monkeypatch):
     monkeypatch.setattr(watch, "_POLL_SEC", 0.01)
     (tmp_path / "text.1").write_text("a\nb\n")

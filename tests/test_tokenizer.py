@@ -76,11 +76,14 @@ def test_train_from_wav_scp_skips_and_names_bad_audio(tmp_path, caplog):
 
 
 def test_train_portion_and_max_frames_bound_the_frames(tmp_path):
-    scp = write_corpus(tmp_path, [1.0] * 4)
+    scp = write_corpus(tmp_path, [1.0] * 8)
     half = UnitTokenizer.train(scp, nclusters=10, portion=0.5)
-    assert half.report.num_frames == 2 * 98
+    number, rest = divmod(half.report.num_frames, 98)
+    assert 0 < number < 8 and rest == 0
     few = UnitTokenizer.train(scp, nclusters=10, max_frames=50)
     assert few.report.num_frames == 50
+    small = UnitTokenizer.train(scp, nclusters=10, max_memory="64.1MiB")
+    assert small.report.num_frames < 700
 
 
 @pytest.mark.parametrize(
@@ -88,7 +91,9 @@ def test_train_portion_and_max_frames_bound_the_frames(tmp_path):
     [
         ({"nclusters": 1000}, "1000 units"),
         ({"portion": 0.0}, "portion is 0.0"),
+        ({"portion": 1e-9}, "draws no utterance"),
         ({"max_frames": 0}, "max_frames is 0"),
+        ({"max_memory": "2"}, "expected a number with a unit"),
         ({"upstream": "nothing"}, "unknown upstream family"),
         ({"upstream": "mfcc@3"}, "no layers"),
         ({"upstream_conf": {"foo": 1}}, "foo"),

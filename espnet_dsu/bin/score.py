@@ -26,7 +26,8 @@ _OPTIONAL = {
     "nlsyms_txt": "symbols that do not count, one a line",
     "cleaner": "ESPnet text cleaner of the references",
     "hyp_cleaner": "ESPnet text cleaner of the hypotheses",
-    "units": "unit directory of the set, for the bitrate",
+    "units": "unit directory of the set, for the bitrates",
+    "unit_pieces": "bpe.model of the units, for the bitrate of the pieces",
 }
 
 

@@ -1,98 +1,88 @@
-"""Train a tokenizer: wav.scp in, bundle out."""
+"""Train tokenizers: wav.scp in, a bundle out, or several."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
 
-import yaml
 from espnet2.utils.types import str2bool
 
-from espnet_dsu.bin.cli import run
+from espnet_dsu.bin import cli
+from espnet_dsu.corpus.tokenizing import DTYPES
+from espnet_dsu.corpus.training import train_tokenizers
+from espnet_dsu.corpus.training_plan import Training
 from espnet_dsu.errors import DSUError
-from espnet_dsu.tokenizer import DEFAULT_MAX_FRAMES, UnitTokenizer, plan_tag
+
+_HELP = {
+    "wav_scp": "utterance ids and their audio files",
+    "output_dir": "bundle to write; where --layers or --nclusters make several, a "
+    "folder of bundles that are named by their tags",
+    "upstream": "family:checkpoint@layer, e.g. mfcc or hf:facebook/hubert-base-ls960@6",
+    "layers": "of an --upstream that is named without @layer, e.g. 6,9,12",
+    "upstream_conf": "option of the upstream family; may be given again",
+    "nclusters": "K, the number of units; several, e.g. 100,500,2000, and several "
+    "layers take one pass over the audio",
+    "quantizer_conf": "further option of k-means, e.g. max_iter=50; may be given again",
+    "portion": "share of the utterances to use, drawn at random",
+    "max_frames": "frames to train on at most, drawn at random",
+    "max_memory": "of frames and k-means, beside the upstream and the libraries; "
+    "bounds the frames as --max_frames does",
+    "seed": "of what is drawn at random, and of k-means",
+    "dtype": "of the upstream; half precision is for GPUs",
+    "fit_nj": "processes that share one k-means; without it, one per GPU",
+    "embed_upstream": "copy the upstream's weights into the bundle",
+    "print_tag": "only print the tag of each bundle that these options make",
+}
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Describe the options."""
     parser = argparse.ArgumentParser(
-        description="Train a unit tokenizer (upstream + k-means) and write its bundle.",
+        description="Train a unit tokenizer (upstream + k-means) and write its bundle. "
+        "When it was interrupted, the command goes on where it was.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    add = parser.add_argument
-    add("--wav_scp", help="utterance ids and their audio files")
-    add("--output_dir", help="bundle to write")
-    add(
-        "--upstream",
-        default="mfcc",
-        help="family:checkpoint@layer, e.g. mfcc or " "hf:facebook/hubert-base-ls960@6",
-    )
-    add(
-        "--upstream_conf",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="option of the upstream family; may be given again",
-    )
-    add("--nclusters", type=int, default=500, help="K, the number of units")
-    add(
-        "--quantizer_conf",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="further option of k-means, e.g. max_iter=50; may be given again",
-    )
-    add("--portion", type=float, default=1.0, help="share of the utterances to use")
-    add(
-        "--max_frames",
-        type=int,
-        default=DEFAULT_MAX_FRAMES,
-        help="frames to keep at most; bounds the memory",
-    )
-    add("--seed", type=int, default=0, help="random seed")
-    add("--ngpu", type=int, default=0, help="0 is CPU, 1 is one GPU")
-    add(
-        "--embed_upstream",
-        type=str2bool,
-        default=False,
-        help="copy the upstream's weights into the bundle",
-    )
-    add(
-        "--print_tag",
-        action="store_true",
-        help="only print the tag of the bundle that these options make",
-    )
+
+    def add(name: str, **options: object) -> None:
+        parser.add_argument(f"--{name}", help=_HELP[name], **options)  # type: ignore
+
+    pairs = {"action": "append", "default": [], "metavar": "KEY=VALUE"}
+    add("wav_scp")
+    add("output_dir")
+    add("upstream", default=Training.upstream)
+    add("layers", type=cli.whole_numbers, default=())
+    add("upstream_conf", **pairs)
+    add("nclusters", type=cli.whole_numbers, default="500")
+    add("quantizer_conf", **pairs)
+    add("portion", type=float, default=Training.portion)
+    add("max_frames", type=int, default=Training.max_frames)
+    add("max_memory", default=Training.max_memory)
+    add("seed", type=int, default=Training.seed)
+    add("dtype", choices=DTYPES, default=Training.dtype)
+    cli.add_engine_options(parser)
+    add("fit_nj", type=int)
+    add("embed_upstream", type=str2bool, default=False)
+    add("print_tag", action="store_true")
     return parser
 
 
 def main(cmd: Sequence[str] | None = None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    conf = _parse_conf(args.upstream_conf)
-    if args.print_tag:
-        print(plan_tag(args.upstream, conf, args.nclusters))
-        return
-    if not args.wav_scp or not args.output_dir:
+    args = vars(get_parser().parse_args(cmd))
+    options = cli.pop_engine_options(args)
+    wav_scp, output_dir = args.pop("wav_scp"), args.pop("output_dir")
+    how = {name: args.pop(name) for name in ("batch_sec", "fit_nj")}
+    for name in ("upstream_conf", "quantizer_conf"):
+        args[name] = cli.typed_values(args[name])
+    print_tag = args.pop("print_tag")
+    training = Training(**args)
+    if print_tag:
+        print("\n".join(training.tags()))
+    elif not wav_scp or not output_dir:
         raise DSUError("--wav_scp and --output_dir are needed to train a tokenizer")
-    tokenizer = UnitTokenizer.train(
-        args.wav_scp,
-        upstream=args.upstream,
-        nclusters=args.nclusters,
-        seed=args.seed,
-        upstream_conf=conf,
-        quantizer_conf=_parse_conf(args.quantizer_conf),
-        portion=args.portion,
-        max_frames=args.max_frames,
-        device="cuda" if args.ngpu else "cpu",
-    )
-    tokenizer.save_pretrained(args.output_dir, args.embed_upstream)
-
-
-def _parse_conf(pairs: Sequence[str]) -> dict[str, object]:
-    if bad := [pair for pair in pairs if "=" not in pair]:
-        raise DSUError(f"{bad[0]!r} is no option, expected key=value")
-    return {k: yaml.safe_load(v) for k, _, v in (pair.partition("=") for pair in pairs)}
+    else:
+        train_tokenizers(wav_scp, output_dir, training, options, **how)
 
 
 if __name__ == "__main__":
-    run(main)
+    cli.run(main)

@@ -3,28 +3,88 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from espnet_dsu.errors import DSUError
 from espnet_dsu.units import UnitReader, collapse_units
+from espnet_dsu.units.pieces import UnitPieces
 
 
-def unit_bitrate(directory: str | Path) -> float:
-    """Return the bits per second of the unit runs of all utterances together.
+@dataclass(frozen=True)
+class Bitrates:
+    """Bits per second of audio of the units of a set.
 
-    Runs x streams x log2(K) / seconds, before unit pieces and without durations: the
-    definition of the Interspeech 2024 discrete speech unit challenge (Chang et al.,
-    2024).
+    ``challenge`` and ``pieces`` are the bitrate of the Interspeech 2024 discrete speech
+    unit challenge (Chang et al., 2024): tokens x log2(vocabulary) / seconds, summed
+    over the streams and averaged over the utterances, as its scoring script does. All
+    tokens cost the same there, and durations nothing: the bits that a model reads, from
+    which speech cannot be rebuilt in time.
+
+    ``coded`` is what gives the frame units back: the bits of all runs and all durations
+    of the set / seconds of the set, under an ideal code for how often each unit of a
+    stream and each duration occurs (empirical entropy of order zero; the tables of
+    frequencies themselves are not counted).
+
+    Attributes:
+        challenge: where tokens are unit runs.
+        pieces: where tokens are unit pieces; None without pieces.
+        coded: of runs and durations.
+        coded_durations: the part of ``coded`` that durations take.
+    """
+
+    challenge: float
+    pieces: float | None
+    coded: float
+    coded_durations: float
+
+
+def unit_bitrates(directory: str | Path, pieces: UnitPieces | None = None) -> Bitrates:
+    """Measure a unit directory.
+
+    Args:
+        directory: of the units; utterances without any are not counted.
+        pieces: what the units are split into for a model.
 
     Raises:
-        DSUError: The directory holds no units.
+        DSUError: The directory holds no units, or pieces are given for several streams.
     """
     reader = UnitReader(Path(directory) / "units.scp")
-    spec, runs, frames = reader.spec, 0, 0
-    for units in reader.values():
-        runs += len(collapse_units(units)[0])
-        frames += len(units)
-    if frames == 0:
+    spec = reader.spec
+    if pieces is not None and spec.num_streams > 1:
+        raise DSUError(f"{directory} has {spec.num_streams} streams; pieces have one")
+    units_seen = np.zeros((spec.num_streams, spec.vocab_size), dtype=np.int64)
+    durations_seen: Counter[int] = Counter()
+    rows = []
+    for units in filter(len, reader.values()):
+        runs, durations = collapse_units(units.reshape(len(units), -1))
+        for seen, stream in zip(units_seen, runs.T):
+            seen += np.bincount(stream, minlength=spec.vocab_size)
+        durations_seen.update(durations.tolist())
+        read = 0 if pieces is None else len(pieces.encode(runs[:, 0]))
+        rows.append((len(units), runs.size, read))
+    if not rows:
         raise DSUError(f"{directory} holds no unit, expected at least one utterance")
+    frames, tokens, read_tokens = np.array(rows).T
     seconds = frames * spec.frame_shift / spec.sample_rate
-    return runs * spec.num_streams * math.log2(spec.vocab_size) / seconds
+    of_units = sum(map(_ideal_bits, units_seen)) / seconds.sum()
+    of_durations = _ideal_bits(np.array([*durations_seen.values()])) / seconds.sum()
+    return Bitrates(
+        _mean_rate(tokens, spec.vocab_size, seconds),
+        None if pieces is None else _mean_rate(read_tokens, len(pieces), seconds),
+        float(of_units + of_durations),
+        float(of_durations),
+    )
+
+
+def _mean_rate(tokens: np.ndarray, vocab_size: int, seconds: np.ndarray) -> float:
+    return float((tokens * math.log2(vocab_size) / seconds).mean())
+
+
+def _ideal_bits(counts: np.ndarray) -> float:
+    """Return the bits of symbols under an ideal code for how often each occurs."""
+    seen = counts[counts > 0].astype(np.float64)
+    return float((seen * np.log2(seen.sum() / seen)).sum())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from espnet_dsu.errors import DSUError
-from espnet_dsu.metrics.bitrate import unit_bitrate
+from espnet_dsu.metrics.bitrate import unit_bitrates
 from espnet_dsu.metrics.error_rate import (
     ErrorCounts,
     Tokenizer,
@@ -26,6 +26,7 @@ from espnet_dsu.metrics.sclite import (
 )
 from espnet_dsu.metrics.store import KINDS, Entry, merge_entry, rate_entry
 from espnet_dsu.scp import read_scp
+from espnet_dsu.units.pieces import UnitPieces
 
 Texts = Mapping[str, str]
 
@@ -44,7 +45,8 @@ class ScoreOptions:
         utt2spk: Kaldi file of speakers, for sclite's rows by speaker.
         nlsyms_txt: File of symbols that do not count, one a line.
         clean_ref, clean_hyp: Applied to each text before it is split.
-        units: Unit directory of the set; gives the bitrate.
+        units: Unit directory of the set; gives ``bitrate`` and ``bitrate_coded``.
+        unit_pieces: ``bpe.model`` of the units; gives ``bitrate_pieces``.
         extra: Further metrics, each ``name=number``.
         use_sclite: Run sclite where it is installed, for its report.
     """
@@ -62,6 +64,7 @@ class ScoreOptions:
     clean_ref: Callable[[str], str] = str
     clean_hyp: Callable[[str], str] = str
     units: str | None = None
+    unit_pieces: str | None = None
     extra: Sequence[str] = ()
     use_sclite: bool = True
 
@@ -92,7 +95,7 @@ def score_set(options: ScoreOptions) -> str:
         entry["num_utts"] = len(refs)
         entry["num_missing"] = len(refs.keys() - hyps.keys())
     if options.units:
-        entry["bitrate"] = round(unit_bitrate(options.units), 2)
+        entry.update(_bitrates(options.units, options.unit_pieces))
     entry.update(map(_metric, options.extra))
     key = merge_entry(metrics_json, options.set_name, entry)
     write_results_md(metrics_json.parent)
@@ -164,6 +167,23 @@ def _read_texts(ref: str, hyp: str) -> tuple[Texts, Texts]:
     refs, hyps = (read_scp(path, allow_empty=True) for path in (ref, hyp))
     check_texts(refs, hyps)
     return refs, hyps
+
+
+def _bitrates(units: str, unit_pieces: str | None) -> Entry:
+    rates = unit_bitrates(units, _read_pieces(unit_pieces) if unit_pieces else None)
+    named = {
+        "bitrate": rates.challenge,
+        "bitrate_pieces": rates.pieces,
+        "bitrate_coded": rates.coded,
+    }
+    return {name: round(rate, 2) for name, rate in named.items() if rate is not None}
+
+
+def _read_pieces(path: str) -> UnitPieces:
+    try:
+        return UnitPieces(Path(path).read_bytes())
+    except (OSError, RuntimeError) as error:
+        raise DSUError(f"cannot read {path}, a model of pieces: {error}") from error
 
 
 def _metric(text: str) -> tuple[str, float]:

@@ -31,8 +31,12 @@ class Quantizer(torch.nn.Module, ABC):
     dim: int
 
     @abstractmethod
-    def fit(self, frames: Iterable[Frames]) -> FitReport:
-        """Learn from an iterable of frames, each item ``(n, D)``.
+    def fit(self, frames: Iterable[Frames] | Frames) -> FitReport:
+        """Learn from frames ``(N, D)``, or from an iterable of parts ``(n, D)``.
+
+        One array, tensor or memory map is used where it lies, without a copy. In a
+        ``torch.distributed`` group each rank passes its own part of the frames, and all
+        come to the same result.
 
         Raises:
             DSUError: The frames do not fit the options, or the result is degenerate.
@@ -110,34 +114,6 @@ def build_quantizer(name: str, conf: Mapping[str, Any]) -> Quantizer:
         return cls(**conf)
     except TypeError as error:
         raise DSUError(f"quantizer {name!r} refuses conf {dict(conf)}: {error}")
-
-
-def collect_frames(frames: Iterable[Frames], dim: int) -> torch.Tensor:
-    """Join an iterable of frames into one float32 tensor ``(N, D)`` on the CPU.
-
-    The caller bounds N; twice the size of the result is needed for a moment.
-
-    Raises:
-        DSUError: No frames, items that are not ``(n, D)``, NaN or infinite values.
-    """
-    parts = []
-    for index, item in enumerate(frames):
-        part = torch.as_tensor(item).detach()
-        if part.ndim != 2 or part.shape[1] != dim:
-            raise DSUError(
-                f"item {index} of the training frames has shape {tuple(part.shape)}, "
-                f"expected (n, {dim}); pass an iterable of 2-D arrays and check that "
-                "the quantizer's dim is that of the upstream"
-            )
-        part = part.to("cpu", torch.float32)
-        check_finite(part, f"item {index} of the training frames")
-        parts.append(part)
-    if sum(map(len, parts)) == 0:
-        raise DSUError(
-            "no training frames, expected at least one per unit; check that the audio "
-            "list is not empty and that its utterances are longer than one frame"
-        )
-    return torch.cat(parts)
 
 
 def check_finite(frames: torch.Tensor, what: str) -> None:

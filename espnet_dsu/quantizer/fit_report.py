@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 
@@ -21,46 +23,83 @@ _MIN_ACTIVE_SHARE = 0.5
 
 
 @dataclass(frozen=True)
+class FitPass:
+    """One pass over frames.
+
+    Attributes:
+        phase: ``sample`` (some frames, again and again), ``mini-batch`` (all frames,
+            centroids moving meanwhile) or ``lloyd`` (all frames, centroids at rest).
+        frames: Frames seen.
+        inertia: Mean squared distance of these frames to their centroids.
+        empty_units: Units that none of these frames has.
+        perplexity: 2 ** entropy of unit usage: K if all units are used alike.
+    """
+
+    phase: str
+    frames: int
+    inertia: float
+    empty_units: int
+    perplexity: float
+
+    @classmethod
+    def of(cls, phase: str, inertia: float, counts: torch.Tensor) -> FitPass:
+        """Describe a pass by its summed inertia and the ``counts (K,)`` of units."""
+        total = float(counts.sum())
+        share = counts[counts > 0].double() / total
+        return cls(
+            phase=phase,
+            frames=round(total),
+            inertia=inertia / total,
+            empty_units=len(counts) - len(share),
+            perplexity=2.0 ** float(-(share * share.log2()).sum()),
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"inertia {self.inertia:.4f} per frame, {self.empty_units} empty units, "
+            f"perplexity {self.perplexity:.1f}"
+        )
+
+
+@dataclass(frozen=True)
 class FitReport:
     """The course and the outcome of one fit.
 
     Attributes:
         vocab_size: K, number of units.
         num_frames: Frames that were fitted.
-        num_iterations: Passes over the frames (polishing passes included).
         inertia: Sum of squared distances of all frames to their centroids.
-        inertia_curve: The same per iteration (a mini-batch epoch sums its batches).
         perplexity: 2 ** entropy of unit usage: K if all units are used alike.
         active_units: Units used by at least one frame.
         top_share: Share of the frames that have the most frequent unit, 0 to 1.
+        passes: The course; the last one saw all frames and the final centroids.
     """
 
     vocab_size: int
     num_frames: int
-    num_iterations: int
     inertia: float
-    inertia_curve: tuple[float, ...]
     perplexity: float
     active_units: int
     top_share: float
+    passes: tuple[FitPass, ...]
 
     @classmethod
-    def from_units(
-        cls, units: torch.Tensor, vocab_size: int, inertia_curve: list[float]
-    ) -> FitReport:
-        """Describe the final ``units (N,)``; the curve's last value is the inertia."""
-        share = torch.bincount(units, minlength=vocab_size).double() / len(units)
-        used = share[share > 0]
+    def of(cls, passes: Sequence[FitPass], counts: torch.Tensor) -> FitReport:
+        """Describe a fit by its passes and the final ``counts (K,)`` of units."""
+        last = passes[-1]
         return cls(
-            vocab_size=vocab_size,
-            num_frames=len(units),
-            num_iterations=len(inertia_curve) - 1,
-            inertia=inertia_curve[-1],
-            inertia_curve=tuple(inertia_curve),
-            perplexity=2.0 ** float(-(used * used.log2()).sum()),
-            active_units=len(used),
-            top_share=float(share.max()),
+            vocab_size=len(counts),
+            num_frames=last.frames,
+            inertia=last.inertia * last.frames,
+            perplexity=last.perplexity,
+            active_units=len(counts) - last.empty_units,
+            top_share=float(counts.max()) / last.frames,
+            passes=tuple(passes),
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it in plain JSON types."""
+        return asdict(self)
 
 
 def check_collapse(report: FitReport) -> None:

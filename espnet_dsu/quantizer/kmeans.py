@@ -14,37 +14,45 @@ from espnet_dsu.quantizer.base import (
     Quantizer,
     build_quantizer,
     check_finite,
-    collect_frames,
     register_quantizer,
 )
-from espnet_dsu.quantizer.fit_report import FitReport, check_collapse
+from espnet_dsu.quantizer.fit_report import FitPass, FitReport, check_collapse
+from espnet_dsu.quantizer.frame_set import FrameSet, as_frames
 from espnet_dsu.quantizer.kmeans_start import kmeans_plus_plus, random_start
-from espnet_dsu.quantizer.lloyd import lloyd, minibatch
+from espnet_dsu.quantizer.lloyd import Stop, lloyd, minibatch
 from espnet_dsu.quantizer.nearest import nearest
 
 _STARTS = {"k-means++": kmeans_plus_plus, "random": random_start}
-_ALGORITHMS = ("lloyd", "minibatch")
-# Full iterations after mini-batches: they mend centroids that few batches reached.
-_POLISH_ITERATIONS = 5
+_ALGORITHMS = ("minibatch", "lloyd")
+# ``minibatch`` first iterates on a sample of so many frames per unit, until a pass
+# lowers the inertia by less than 1 %: what is left to gain is the sample's noise.
+_SAMPLE_FRAMES, _SAMPLE_GAIN = 64, 0.01
+# After the mini-batches come full iterations, as long as one lowers it by 0.1 %.
+_POLISH_GAIN = 0.001
 
 
 @register_quantizer
 class KMeans(Quantizer):
-    """k-means on CPU or CUDA, wherever the module is.
+    """k-means on CPU or CUDA, wherever the module is; on one process or several.
 
-    The same seed and data give the same centroids, bit for bit on a CPU with the same
-    number of threads; on a GPU up to the order of float64 sums.
+    Beside the frames it needs some 30 times the memory of the centroids, however many
+    frames there are. The same seed and data give the same centroids, bit for bit on a
+    CPU with the same number of threads; on a GPU up to the order of float64 sums. In a
+    ``torch.distributed`` group, a different division of the same frames changes the
+    inertia by rounding alone.
 
     Args:
         nclusters: K, number of units, at least 2.
         dim: D, size of a frame.
-        algorithm: ``lloyd`` reads all frames per iteration; ``minibatch`` moves the
-            centroids after every batch and ends with five of Lloyd's iterations.
+        algorithm: ``minibatch`` iterates on a sample of 64 K frames, then in
+            mini-batches, at last on all frames: a lower inertia than ``lloyd`` reaches,
+            in a fraction of its passes. With at most 64 K frames it is ``lloyd``, which
+            iterates on all frames until they settle.
         init: ``k-means++`` (greedy) or ``random`` (frames drawn without replacement).
-        max_iter: Most iterations; epochs for ``minibatch``.
+        max_iter: Most iterations on all frames.
         batch_size: Frames per mini-batch.
-        tol: Lloyd stops when the centroids' squared shift is at most this share of the
-            frames' mean variance.
+        tol: Iterations stop when the centroids' squared shift is at most this share of
+            the frames' mean variance.
         reseed_empty: Give an empty unit the frame farthest from its centroid.
         seed: Of the start and of the order of mini-batches.
     """
@@ -56,7 +64,7 @@ class KMeans(Quantizer):
         self,
         nclusters: int,
         dim: int,
-        algorithm: str = "lloyd",
+        algorithm: str = "minibatch",
         init: str = "k-means++",
         max_iter: int = 100,
         batch_size: int = 10000,
@@ -83,10 +91,11 @@ class KMeans(Quantizer):
         untrained = torch.full((nclusters, dim), float("nan"))
         self.register_buffer("centroids", untrained)
 
+    @torch.no_grad()
     def fit(
-        self, frames: Iterable[Frames], start: torch.Tensor | None = None
+        self, frames: Iterable[Frames] | Frames, start: torch.Tensor | None = None
     ) -> FitReport:
-        """Learn the centroids from ``(n, D)`` frames, all held in memory.
+        """Learn the centroids from frames ``(N, D)``; see :meth:`Quantizer.fit`.
 
         ``start (K, D)`` replaces the option ``init``.
 
@@ -94,50 +103,67 @@ class KMeans(Quantizer):
             DSUError: Fewer frames than units, wrong D, NaN or infinite frames, a start
                 of another shape, or units that come out nearly constant.
         """
-        data = collect_frames(frames, self.dim).to(self.centroids.device)
-        if len(data) < self.vocab_size:
+        data = FrameSet(as_frames(frames, self.dim), self.centroids.device)
+        if data.total < self.vocab_size:
             raise DSUError(
-                f"{len(data)} training frames for {self.vocab_size} units, expected at "
-                "least one frame per unit; give more audio or a smaller --nclusters"
+                f"{data.total} training frames for {self.vocab_size} units, expected "
+                "at least one frame per unit; check that the audio list is not empty, "
+                "give more audio or a smaller --nclusters"
             )
+        mean, variance = data.moments()
         generator = torch.Generator().manual_seed(self.seed)
-        centroids = self._start(data, start, generator)
-        early, max_iter = list[float](), self.max_iter
-        if self.algorithm == "minibatch":
-            centroids, early = minibatch(
-                data, centroids, self.batch_size, self.max_iter, generator
-            )
-            max_iter = _POLISH_ITERATIONS
-        centroids, units, curve = lloyd(
-            data, centroids, max_iter, self.tol, self.reseed_empty
+        centroids = self._start(data, start, mean, generator)
+        stop = Stop(self.max_iter, self.tol * variance, gain=0.0)
+        passes = list[FitPass]()
+        if self.algorithm == "minibatch" and data.total > self._sample_size:
+            stop = Stop(self.max_iter, self.tol * variance, _POLISH_GAIN)
+            centroids, passes = self._approach(data, centroids, generator)
+        centroids, found, polish = lloyd(
+            data, centroids, stop, self.reseed_empty, "lloyd"
         )
-        report = FitReport.from_units(units, self.vocab_size, early + curve)
+        report = FitReport.of(passes + polish, found.counts)
         check_collapse(report)
         self.centroids.copy_(centroids)
         return report
 
+    @property
+    def _sample_size(self) -> int:
+        return _SAMPLE_FRAMES * self.vocab_size
+
+    def _approach(
+        self, data: FrameSet, centroids: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, list[FitPass]]:
+        """Come near the end by a sample and mini-batches: centroids and passes."""
+        numbers = data.sample(self._sample_size, generator)
+        stop = Stop(self.max_iter, 0.0, _SAMPLE_GAIN)
+        centroids, found, passes = lloyd(
+            data, centroids, stop, self.reseed_empty, "sample", numbers
+        )
+        centroids, course = minibatch(
+            data, centroids, found, self.batch_size, generator
+        )
+        return centroids, passes + course
+
     def _start(
         self,
-        data: torch.Tensor,
+        data: FrameSet,
         start: torch.Tensor | None,
+        mean: torch.Tensor,
         generator: torch.Generator,
     ) -> torch.Tensor:
         if start is None:
             logging.info(
-                "k-means: %s start of %d centroids on %d frames of size %d",
-                self.init,
-                self.vocab_size,
-                len(data),
-                self.dim,
+                f"k-means: {self.init} start of {self.vocab_size} centroids on "
+                f"{data.total} frames of size {self.dim}"
             )
-            return _STARTS[self.init](data, self.vocab_size, generator)
+            return _STARTS[self.init](data, self.vocab_size, mean, generator)
         if tuple(start.shape) != (self.vocab_size, self.dim):
             raise DSUError(
                 f"start has shape {tuple(start.shape)}, expected "
                 f"({self.vocab_size}, {self.dim}): one row per unit"
             )
         check_finite(start, "start")
-        return start.to(data)
+        return start.to(self.centroids)
 
     def assign(self, frames: torch.Tensor) -> torch.Tensor:
         """Return the units of ``frames (..., D)`` as int64 ``(..., 1)``.

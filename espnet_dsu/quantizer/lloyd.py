@@ -1,142 +1,119 @@
-"""Lloyd's algorithm and its mini-batch form, on frames that fit in memory."""
+"""Lloyd's algorithm and its mini-batch form, on the frames of all ranks."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
-from espnet_dsu.quantizer.nearest import nearest
+from espnet_dsu.quantizer.assignment import Pass, look, means, reseed_empty
+from espnet_dsu.quantizer.fit_report import FitPass
+from espnet_dsu.quantizer.frame_set import FrameSet
 from espnet_dsu.quantizer.progress import FitProgress
 
-# Float64 working memory of one pass.
-_PASS_BYTES = 2**26
-# An epoch of mini-batches that lowers the inertia by less than this ends them.
-_EPOCH_GAIN = 1e-3
+# Of mini-batches, in frames per unit: how many are drawn, how many a centroid
+# remembers, how many make a point of the training curve.
+_BATCH_FRAMES, _MEMORY, _PART_FRAMES = 768, 40, 64
 
 
-@dataclass
-class Assignment:
-    """One look at all frames: what each centroid would become.
+@dataclass(frozen=True)
+class Stop:
+    """When Lloyd's iterations end.
 
     Attributes:
-        units: Nearest centroid of each frame, ``(N,)``.
-        distances: Squared distance to it, ``(N,)``.
-        sums: Float64 sum of the frames of each unit, ``(K, D)``.
-        counts: Frames of each unit, ``(K,)`` float64.
+        max_iter: After so many updates.
+        shift: When the centroids' squared shift is at most this.
+        gain: When a pass lowers the inertia by less than this share.
     """
 
-    units: torch.Tensor
-    distances: torch.Tensor
-    sums: torch.Tensor
-    counts: torch.Tensor
+    max_iter: int
+    shift: float
+    gain: float
 
-    @property
-    def inertia(self) -> float:
-        return float(self.distances.sum(dtype=torch.float64))
-
-    def means(self, centroids: torch.Tensor) -> torch.Tensor:
-        """Return the mean frame of each unit; an empty unit stays where it was."""
-        means = (self.sums / self.counts.clamp(min=1)[:, None]).float()
-        return torch.where(self.counts[:, None] > 0, means, centroids)
-
-
-def assign_all(frames: torch.Tensor, centroids: torch.Tensor) -> Assignment:
-    """Assign ``frames (N, D)`` to ``centroids (K, D)`` and add them up."""
-    units = nearest(frames, centroids)
-    distances = torch.empty(len(frames), device=frames.device)
-    sums = torch.zeros_like(centroids, dtype=torch.float64)
-    rows = max(1, _PASS_BYTES // (8 * frames.shape[1]))
-    for first in range(0, len(frames), rows):
-        part = slice(first, first + rows)
-        # Direct differences: the expanded square loses digits for far-off frames.
-        residual = frames[part] - centroids[units[part]]
-        distances[part] = residual.square_().sum(dim=1)
-        sums.index_add_(0, units[part], frames[part].double())
-    counts = torch.bincount(units, minlength=len(centroids)).double()
-    return Assignment(units, distances, sums, counts)
-
-
-def reseed_empty(found: Assignment, frames: torch.Tensor) -> None:
-    """Move the frames farthest from their centroid into empty units, in place."""
-    empty = torch.nonzero(found.counts == 0).flatten()
-    far = found.distances.topk(min(len(empty), len(frames))).indices
-    # A frame on its centroid has nothing to give: there are few distinct frames.
-    far = far[found.distances[far] > 0]
-    empty = empty[: len(far)]
-    moved = frames[far].double()
-    found.sums.index_add_(0, found.units[far], -moved)
-    found.counts.index_add_(0, found.units[far], -torch.ones_like(moved[:, 0]))
-    found.sums[empty] = moved
-    found.counts[empty] = 1
+    def is_met(self, shift: float, passes: list[FitPass]) -> bool:
+        """Look at the last shift and at the passes so far, one before each update."""
+        if len(passes) > self.max_iter or shift <= self.shift:
+            return True
+        if self.gain == 0 or len(passes) < 2:
+            return False
+        return passes[-1].inertia > (1 - self.gain) * passes[-2].inertia
 
 
 def lloyd(
-    frames: torch.Tensor,
+    frames: FrameSet,
     centroids: torch.Tensor,
-    max_iter: int,
-    tol: float,
+    stop: Stop,
     reseed: bool,
-) -> tuple[torch.Tensor, torch.Tensor, list[float]]:
-    """Run Lloyd's iterations on ``frames (N, D)`` from ``centroids (K, D)``.
+    phase: str,
+    numbers: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, Pass, list[FitPass]]:
+    """Run Lloyd's iterations from ``centroids (K, D)``.
 
-    Ends after ``max_iter`` updates, when no unit changes, or when the squared shift of
-    all centroids is at most ``tol`` times the mean variance of the frames' dimensions
-    (Lloyd, "Least squares quantization in PCM", 1982).
+    On all frames, or on those of ``numbers`` alone (Lloyd, "Least squares quantization
+    in PCM", 1982).
 
     Returns:
-        Centroids ``(K, D)``, the units ``(N,)`` they give, the inertia before each
-        update and at the end.
+        Centroids ``(K, D)``, the pass that found them good enough, all passes in short.
     """
-    enough = tol * float(frames.var(dim=0, correction=0).mean())
-    shift, previous, curve = float("inf"), None, list[float]()
-    with FitProgress(max_iter, len(frames), "k-means") as progress:
+    shift, passes = math.inf, list[FitPass]()
+    with FitProgress(phase, stop.max_iter, frames.ranks.rank) as progress:
         while True:
-            found = assign_all(frames, centroids)
-            curve.append(found.inertia)
-            settled = previous is not None and torch.equal(found.units, previous)
-            if settled or shift <= enough or len(curve) > max_iter:
-                return centroids, found.units, curve
+            found = look(frames, centroids, numbers)
+            passes.append(found.summary(phase))
+            progress.step(passes[-1])
+            if stop.is_met(shift, passes):
+                return centroids, found, passes
             if reseed:
-                reseed_empty(found, frames)
-            updated = found.means(centroids)
+                reseed_empty(found, frames, centroids, numbers)
+            updated = means(found.sums, found.counts, centroids)
             shift = float((updated - centroids).square().sum())
-            centroids, previous = updated, found.units
-            progress.step(curve[-1])
+            centroids = updated
 
 
 def minibatch(
-    frames: torch.Tensor,
+    frames: FrameSet,
     centroids: torch.Tensor,
+    found: Pass,
     batch_size: int,
-    max_epochs: int,
     generator: torch.Generator,
-) -> tuple[torch.Tensor, list[float]]:
-    """Move ``centroids (K, D)`` by random batches of ``frames (N, D)``.
+) -> tuple[torch.Tensor, list[FitPass]]:
+    """Move ``centroids (K, D)`` by random batches, beginning at ``found``.
 
-    Each centroid is the running mean of all frames it was ever given (Sculley,
-    "Web-scale k-means clustering", 2010). Ends after ``max_epochs`` passes, or when one
-    lowers the inertia by less than 0.1 %.
+    Each centroid is the running mean of the frames it was given (Sculley, "Web-scale
+    k-means clustering", 2010). It forgets soon, which keeps it moving: so the centroids
+    get out of poor local optima, much as in annealing, and Lloyd's iterations must
+    follow to bring them to rest.
 
     Returns:
-        Centroids ``(K, D)`` and the inertia of each epoch, summed over its batches.
+        Centroids ``(K, D)`` and the course, in passes of some tens of frames per unit.
     """
-    counts = torch.zeros(len(centroids), dtype=torch.float64, device=frames.device)
-    curve = list[float]()
-    with FitProgress(max_epochs, len(frames), "mini-batch k-means") as progress:
-        for _ in range(max_epochs):
-            inertia = 0.0
-            for rows in torch.randperm(len(frames), generator=generator).split(
-                batch_size
-            ):
-                found = assign_all(frames[rows], centroids)
-                inertia += found.inertia
-                counts += found.counts
-                pull = found.sums - found.counts[:, None] * centroids
-                step = pull / counts.clamp(min=1)[:, None]
-                centroids = (centroids + step).float()
-            curve.append(inertia)
-            progress.step(inertia)
-            if len(curve) > 1 and curve[-1] > (1 - _EPOCH_GAIN) * curve[-2]:
-                break
-    return centroids, curve
+    sums, counts = found.sums.clone(), found.counts.clone()
+    centroids, passes = means(sums, counts, centroids), list[FitPass]()
+    parts = list(_parts(frames.total, len(centroids), generator))
+    with FitProgress("mini-batch", len(parts), frames.ranks.rank) as progress:
+        for part in parts:
+            seen, inertia = torch.zeros_like(counts), 0.0
+            for numbers in part.split(batch_size):
+                batch = look(frames, centroids, numbers.sort().values)
+                keep = math.exp(-len(numbers) / (_MEMORY * len(centroids)))
+                sums.mul_(keep).add_(batch.sums)
+                counts.mul_(keep).add_(batch.counts)
+                centroids = means(sums, counts, centroids)
+                seen += batch.counts
+                inertia += batch.inertia
+            passes.append(FitPass.of("mini-batch", inertia, seen))
+            progress.step(passes[-1])
+    return centroids, passes
+
+
+def _parts(
+    total: int, num_centroids: int, generator: torch.Generator
+) -> Iterator[torch.Tensor]:
+    """Yield numbers of frames to draw, some tens per unit at a time."""
+    left, size = _BATCH_FRAMES * num_centroids, _PART_FRAMES * num_centroids
+    while left > 0:
+        epoch = torch.randperm(total, generator=generator)[:left]
+        left -= len(epoch)
+        yield from epoch.split(size)

@@ -20,7 +20,7 @@ def chunk_rows(num_centroids: int, device: torch.device) -> int:
 
 
 @contextmanager
-def _float32_products(device: torch.device) -> Iterator[None]:
+def float32_products(device: torch.device) -> Iterator[None]:
     """Keep autocast, TF32 and bfloat16 shortcuts out of the products."""
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
@@ -31,29 +31,44 @@ def _float32_products(device: torch.device) -> Iterator[None]:
         torch.set_float32_matmul_precision(precision)
 
 
+class Finder:
+    """Finds the nearest of ``centroids (K, D)`` for chunks of up to ``rows`` frames.
+
+    A tie goes to the lowest index. Distances are float32, and only that within
+    :func:`float32_products`. Smaller chunks are padded, so that a frame meets the same
+    product whatever is passed with it: on one machine and number of threads its unit
+    does not depend on its neighbours.
+    """
+
+    def __init__(self, centroids: torch.Tensor, rows: int) -> None:
+        # Distances do not change under translation, rounding errors shrink.
+        self._mean = centroids.mean(dim=0)
+        self._weight = (centroids - self._mean).t().contiguous()
+        self._bias = self._weight.square().sum(dim=0)
+        self._scores = centroids.new_empty(rows, len(centroids))
+
+    def __call__(self, chunk: torch.Tensor) -> torch.Tensor:
+        """Return the units ``(n,)`` of a float32 chunk ``(n, D)``."""
+        size, rows = len(chunk), len(self._scores)
+        centred = chunk - self._mean
+        if size < rows:
+            centred = torch.nn.functional.pad(centred, (0, 0, 0, rows - size))
+        torch.addmm(self._bias, centred, self._weight, alpha=-2, out=self._scores)
+        return self._scores[:size].min(dim=1).indices
+
+
 def nearest(frames: torch.Tensor, centroids: torch.Tensor) -> torch.Tensor:
     """Return which centroid ``(K, D)`` is nearest to each frame ``(N, D)``: ``(N,)``.
 
-    A tie goes to the lowest index. Distances are float32. Every chunk has the same
-    number of rows, the last one padded, so a frame meets the same product whatever is
-    passed with it: on one machine and number of threads its unit does not depend on
-    its neighbours. Another device or BLAS may differ where two centroids are within
-    rounding (about 1e-6 of the squared distances) of equally near.
+    Computed in float32, see :class:`Finder`. Another device or BLAS may differ where
+    two centroids are within rounding (about 1e-6 of the squared distances) of equally
+    near.
     """
-    frames, centroids = frames.float(), centroids.float()
-    # Distances do not change under translation, rounding errors shrink.
-    mean = centroids.mean(dim=0)
-    weight = (centroids - mean).t().contiguous()
-    bias = weight.square().sum(dim=0)
-    units = torch.empty(len(frames), dtype=torch.long, device=frames.device)
     rows = chunk_rows(len(centroids), frames.device)
-    scores = frames.new_empty(rows, len(centroids))
-    with _float32_products(frames.device):
+    units = torch.empty(len(frames), dtype=torch.long, device=frames.device)
+    with float32_products(frames.device):
+        find = Finder(centroids.float(), rows)
         for first in range(0, len(frames), rows):
-            chunk = frames[first : first + rows] - mean
-            size = len(chunk)
-            if size < rows:
-                chunk = torch.nn.functional.pad(chunk, (0, 0, 0, rows - size))
-            torch.addmm(bias, chunk, weight, alpha=-2, out=scores)
-            units[first : first + size] = scores.min(dim=1).indices[:size]
+            part = slice(first, first + rows)
+            units[part] = find(frames[part].float())
     return units

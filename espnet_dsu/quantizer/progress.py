@@ -1,44 +1,32 @@
-"""How a fit tells its course: a bar on a terminal, log lines elsewhere."""
+"""How a fit tells its course: a bar on a terminal, a log line per pass elsewhere."""
 
 from __future__ import annotations
 
 import logging
-import time
 
 from tqdm import tqdm
 
-_LOG_EVERY_SEC = 10.0
+from espnet_dsu.quantizer.fit_report import FitPass
 
 
 class FitProgress:
-    """Context manager that shows the inertia (per frame) of each iteration."""
+    """Context manager that shows each pass over the frames; rank 0 alone speaks."""
 
-    def __init__(self, total: int, num_frames: int, title: str) -> None:
+    def __init__(self, title: str, total: int, rank: int = 0) -> None:
         self.title = title
-        self.num_frames = num_frames
-        self.bar = tqdm(total=total, desc=title, unit="iter", disable=None)
-        self.done = 0
-        self.last_log = time.monotonic()
+        self.silent = rank > 0
+        hidden = True if self.silent else None
+        self.bar = tqdm(total=total, desc=title, unit="pass", disable=hidden)
 
     def __enter__(self) -> FitProgress:
         return self
 
-    def step(self, inertia: float) -> None:
-        """Count one iteration that began with this inertia."""
-        self.done += 1
-        self.mean = inertia / self.num_frames
+    def step(self, done: FitPass) -> None:
+        """Show one pass."""
         self.bar.update()
-        self.bar.set_postfix(inertia=f"{self.mean:.4f}")
-        if self.bar.disable and time.monotonic() - self.last_log > _LOG_EVERY_SEC:
-            self._log()
+        self.bar.set_postfix_str(str(done))
+        if self.bar.disable and not self.silent:
+            logging.info(f"k-means, {self.title}: {done}")
 
     def __exit__(self, *exception: object) -> None:
         self.bar.close()
-        if self.done:
-            self._log()
-
-    def _log(self) -> None:
-        self.last_log = time.monotonic()
-        logging.info(
-            "%s: iteration %d, inertia %.4f per frame", self.title, self.done, self.mean
-        )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -68,7 +71,8 @@ class UnitSpec:
             bad = units.min() if units.min() < 0 else units.max()
             raise DSUError(
                 f"{name}: unit {bad} is outside 0..{self.vocab_size - 1} of {self.tag};"
-                " tokenize again with the bundle that the model uses"
+                " it is of another tokenizer: name that one, or tokenize again with "
+                "this one"
             )
         streams = 1 if units.ndim == 1 else units.shape[1]
         if streams != self.num_streams:
@@ -85,3 +89,30 @@ class UnitSpec:
                 f"but the tokenizer is {self.tag} (fingerprint {self.fingerprint}); "
                 "tokenize again with this tokenizer or name the other one"
             )
+
+
+def foreign_spec(
+    tag: str, vocab_size: int, frame_shift: int, sample_rate: int, num_streams: int = 1
+) -> UnitSpec:
+    """Describe units of another toolkit whose tokenizer is no bundle.
+
+    The fingerprint begins with ``foreign-`` and hashes this description, since what
+    made the units is not at hand: units described alike belong together, and a model
+    trained on a bundle refuses them.
+
+    Args:
+        tag: names the tokenizer in paths; give different tokenizers different tags.
+        vocab_size, frame_shift, sample_rate, num_streams: as in :class:`UnitSpec`.
+
+    Raises:
+        DSUError: a tag that is no file name, or a number that is not positive.
+    """
+    if not re.fullmatch(r"\w[\w.-]*", tag):
+        raise DSUError(f"tag {tag!r}: expected letters, digits, '_', '-' and '.'")
+    spec = UnitSpec(tag, vocab_size, num_streams, frame_shift, sample_rate, "")
+    for name, value in spec.to_dict().items():
+        if isinstance(value, int) and value < (2 if name == "vocab_size" else 1):
+            raise DSUError(f"{name} {value} is too small")
+    facts = json.dumps(spec.to_dict(), sort_keys=True)
+    digest = hashlib.sha256(facts.encode()).hexdigest()
+    return replace(spec, fingerprint=f"foreign-{digest[:8]}")

@@ -4,7 +4,7 @@ Importing this package loads neither transformers nor torchaudio; a family's lib
 is loaded when an upstream of that family is built.
 """
 
-from espnet_dsu.upstream.base import Upstream, resample, resampled_length
+from espnet_dsu.upstream.base import Upstream
 from espnet_dsu.upstream.registry import (
     UpstreamName,
     build_upstream,
@@ -12,6 +12,7 @@ from espnet_dsu.upstream.registry import (
     register_upstream,
     upstream_tag,
 )
+from espnet_dsu.upstream.resampling import resample, resampled_length
 
 __all__ = [
     "Upstream",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from espnet_dsu.errors import DSUError
+from espnet_dsu.upstream.masking import zero_padding
+from espnet_dsu.upstream.precision import compute_in
 from espnet_dsu.upstream.registry import UpstreamName
+
+# Samples per block of a waveform whose statistics are gathered.
+_BLOCK = 2**20
 
 
 class Upstream(nn.Module, ABC):
@@ -28,9 +31,11 @@ class Upstream(nn.Module, ABC):
         name: the name it was built from.
         sample_rate: of the waveforms it takes, in Hz.
         frame_shift: samples from one frame to the next.
+        receptive_field: samples that one frame is computed from, before attention.
         dim: size D of a frame.
         num_layers: layers of the model it was built from (0: a family without layers).
         layer: whose output the frames are (1-based; 0 = input of the first layer).
+        dtype: of the computation; half precision runs under autocast.
     """
 
     family: ClassVar[str]
@@ -40,9 +45,11 @@ class Upstream(nn.Module, ABC):
     name: UpstreamName
     sample_rate: int
     frame_shift: int
+    receptive_field: int
     dim: int
     num_layers: int = 0
     layer: int | None = None
+    dtype: torch.dtype = torch.float32
 
     @classmethod
     @abstractmethod
@@ -83,27 +90,66 @@ class Upstream(nn.Module, ABC):
         return self.tag_of(self.name, self.config()["conf"])
 
     @abstractmethod
-    def _frames(self, wav: Tensor, lengths: Tensor, counts: Tensor) -> Tensor:
+    def _frames(
+        self,
+        wav: Tensor,
+        lengths: Tensor,
+        counts: Tensor,
+        statistics: Sequence[Any],
+        layers: Sequence[int],
+    ) -> list[Tensor]:
         """Compute frames of utterances that all have at least one.
 
         Args:
             wav: samples (B, N), zero beyond each length; N is the greatest length.
             lengths: in samples (B,).
             counts: in frames (B,).
+            statistics: of each utterance, as :meth:`statistics` gives them.
+            layers: wanted; empty for a family without layers.
 
         Returns:
-            frames (B, T, D), anything beyond each count.
+            frames (B, T, D) of each layer (one item for a family without layers),
+            anything beyond each count.
         """
 
-    def frames(self, wav: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def statistics(self, blocks: Iterable[Tensor]) -> Any:
+        """Gather what frames depend on beyond their neighbourhood: normalisation.
+
+        Args:
+            blocks: the whole utterance, cut anyhow: samples (n,) in their order.
+
+        Returns:
+            what ``frames`` takes for a part of this utterance; None where frames
+            depend on nothing of the kind.
+        """
+        return None
+
+    def running_statistics(self, blocks: Iterable[Tensor]) -> Iterator[Any]:
+        """Give, after each block, the :meth:`statistics` of all blocks so far.
+
+        For audio that is still coming in; None before there is a frame.
+        """
+        return (None for _ in blocks)
+
+    def frame_window(self, first: int, last: int) -> tuple[int, int]:
+        """Return the samples [start, stop) that frames [first, last) are made from."""
+        shift = self.frame_shift
+        return first * shift, (last - 1) * shift + self.receptive_field
+
+    def frames(
+        self, wav: Tensor, lengths: Tensor, statistics: Sequence[Any] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Compute the frames of a batch.
 
-        Gradients are not switched off here. Runs in full float32 whatever autocast or
-        TF32 setting is on, since both let the batch change the frames.
+        Gradients are not switched off here. In float32, whatever autocast or TF32
+        setting is on, since both let the batch change the frames; half precision must
+        be asked for by the attribute ``dtype``.
 
         Args:
             wav: samples at ``sample_rate`` (B, N); what is beyond a length is ignored.
             lengths: in samples (B,).
+            statistics: where the waveforms are parts of longer utterances, the
+                statistics of the whole.
 
         Returns:
             frames (B, T, D) in float32, zero beyond each count; counts (B,) in frames.
@@ -111,78 +157,73 @@ class Upstream(nn.Module, ABC):
         Raises:
             DSUError: shapes or lengths that do not fit together.
         """
+        layers = [] if self.layer is None else [self.layer]
+        (frames,), counts = self._compute(wav, lengths, statistics, layers)
+        return frames, counts
+
+    def layer_frames(
+        self,
+        wav: Tensor,
+        lengths: Tensor,
+        layers: Sequence[int],
+        statistics: Sequence[Any] | None = None,
+    ) -> tuple[list[Tensor], Tensor]:
+        """Compute the frames of several layers, up to ``layer``, in one pass.
+
+        Returns:
+            for each layer what :meth:`frames` would give for it; counts (B,).
+
+        Raises:
+            DSUError: no layers, or one beyond ``layer``.
+        """
+        if self.layer is None:
+            raise DSUError(f"upstream '{self.name}' has no layers to choose from")
+        beyond = [layer for layer in layers if not 0 <= layer <= self.layer]
+        if beyond or not layers:
+            raise DSUError(
+                f"upstream '{self.name}': layers {list(layers)} wanted, expected some "
+                f"of 0 to {self.layer}; name the highest one after the '@'"
+            )
+        return self._compute(wav, lengths, statistics, layers)
+
+    def _compute(
+        self,
+        wav: Tensor,
+        lengths: Tensor,
+        statistics: Sequence[Any] | None,
+        layers: Sequence[int],
+    ) -> tuple[list[Tensor], Tensor]:
         _check_batch(wav, lengths)
         lengths = lengths.to(wav.device)
         counts = torch.tensor(
             [self.num_frames(n) for n in lengths.tolist()], device=wav.device
         ).long()
-        out = wav.new_zeros(len(wav), int(counts.max()), self.dim, dtype=torch.float32)
         rows = counts.nonzero().squeeze(1)
+        shape = len(wav), int(counts.max()), self.dim
+        out = wav.new_zeros(shape, dtype=torch.float32)
         if len(rows) == 0:
-            return out, counts
+            return [out] * max(1, len(layers)), counts
         lengths, some = lengths[rows], counts[rows]
         wav = zero_padding(wav[rows, : int(lengths.max())].float(), lengths)
-        with _full_precision(wav.device):
-            frames = self._frames(wav, lengths, some)
-        frames = zero_padding(frames.transpose(1, 2), some).transpose(1, 2)
-        return out.index_copy(0, rows, frames.float()), counts
+        if statistics is None:
+            known = [
+                self.statistics(x[:n].split(_BLOCK))
+                for x, n in zip(wav.detach(), lengths.tolist())
+            ]
+        else:
+            known = [statistics[row] for row in rows.tolist()]
+        with compute_in(self.dtype, wav.device):
+            found = self._frames(wav, lengths, some, known, layers)
+        padded = (zero_padding(f.transpose(1, 2), some).transpose(1, 2) for f in found)
+        return [out.index_copy(0, rows, f.float()) for f in padded], counts
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Let ``torch.compile`` work on the layers; a family without any refuses."""
+        raise DSUError(f"upstream '{self.name}' has no layers to compile")
 
     def train(self, mode: bool = True) -> Upstream:
         """Stay in eval mode: dropout must never touch a frame."""
         return super().train(False)
-
-
-def zero_padding(x: Tensor, lengths: Tensor) -> Tensor:
-    """Zero x, (B, N) or (B, C, T), beyond each length (B,) of its last axis."""
-    padding = torch.arange(x.shape[-1], device=x.device) >= lengths.unsqueeze(-1)
-    return x.masked_fill(padding if x.dim() == 2 else padding.unsqueeze(1), 0.0)
-
-
-def resampled_length(num_samples: int, orig_fs: int, target_fs: int) -> int:
-    """Return how many samples ``resample`` makes of ``num_samples``."""
-    return -(-num_samples * target_fs // orig_fs)
-
-
-def resample(wav: Tensor, orig_fs: int, target_fs: int) -> Tensor:
-    """Resample (..., N) from one rate to another, both in Hz.
-
-    Raises:
-        DSUError: a rate that is not a positive whole number.
-    """
-    for fs in (orig_fs, target_fs):
-        if fs != int(fs) or fs <= 0:
-            raise DSUError(
-                f"sample rate {fs!r}: expected a positive whole number of Hz"
-            )
-    if orig_fs == target_fs:
-        return wav
-    length = resampled_length(wav.shape[-1], orig_fs, target_fs)
-    if length == 0:
-        return wav
-    from torchaudio.functional import resample as sinc_resample
-
-    out = sinc_resample(wav, int(orig_fs), int(target_fs))
-    # torchaudio rounds the length in float32, which is off beyond 2**24 samples.
-    return nn.functional.pad(out, (0, length - out.shape[-1]))
-
-
-def path_safe(text: str) -> str:
-    """Return lower-case letters, digits and single underscores."""
-    return re.sub("[^a-z0-9]+", "_", text.lower()).strip("_")
-
-
-def check_layer(name: UpstreamName, num_layers: int) -> int:
-    """Return the layer of a name if a model with so many layers has it.
-
-    Raises:
-        DSUError: it has not.
-    """
-    if name.layer is None or not 0 <= name.layer <= num_layers:
-        raise DSUError(
-            f"upstream '{name}': no layer {name.layer}; this model has layers 0 (input"
-            f" of the first) to {num_layers}"
-        )
-    return name.layer
 
 
 def _check_batch(wav: Tensor, lengths: Tensor) -> None:
@@ -201,17 +242,3 @@ def _check_batch(wav: Tensor, lengths: Tensor) -> None:
             f"lengths from {int(lengths.min())} to {int(lengths.max())}: expected 0 to"
             f" {wav.shape[1]}, the width of the batch"
         )
-
-
-@contextmanager
-def _full_precision(device: torch.device) -> Iterator[None]:
-    backends: list[Any] = [torch.backends.cudnn, torch.backends.cuda.matmul]
-    before = [backend.allow_tf32 for backend in backends]
-    try:
-        for backend in backends:
-            backend.allow_tf32 = False
-        with torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        for backend, value in zip(backends, before):
-            backend.allow_tf32 = value

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
-from espnet_dsu.upstream.base import Upstream, check_layer, path_safe
+from espnet_dsu.upstream.base import Upstream
 from espnet_dsu.upstream.checkpoint import load_extractor, load_model, locate
-from espnet_dsu.upstream.masking import ConvFrontEnd, FrameMask, normalize_waveforms
-from espnet_dsu.upstream.registry import UpstreamName, register_upstream
+from espnet_dsu.upstream.fft_conv import FFTConv
+from espnet_dsu.upstream.hf_inputs import FbankInputs, Inputs, WaveInputs
+from espnet_dsu.upstream.onednn import PackedLinear
+from espnet_dsu.upstream.registry import (
+    UpstreamName,
+    check_layer,
+    path_safe,
+    register_upstream,
+)
 from espnet_dsu.upstream.weights import weights_digest
 
-# Kaldi filter banks of Wav2Vec2-BERT, in samples at 16 kHz.
-_FBANK_WINDOW, _FBANK_SHIFT = 400, 160
 # What changes the frames and cannot be seen from the names and shapes of the weights.
 _IDENTITY_KEYS = (
     "conv_stride",
@@ -71,13 +75,15 @@ class HuggingFaceUpstream(Upstream):
         self.num_layers = len(model.encoder.layers)
         self.layer = check_layer(name, self.num_layers)
         self.model: Any = _truncate(model, self.layer)
-        self.takes_waveforms = hasattr(model, "feature_extractor")
-        if self.takes_waveforms:
-            self.convs = ConvFrontEnd(model.feature_extractor.conv_layers)
-            self.frame_shift = self.convs.frame_shift
-            self.mask = FrameMask(_spoils_padding(model.encoder.pos_conv_embed))
+        self.inputs: Inputs
+        if hasattr(model, "feature_extractor"):
+            self.inputs = WaveInputs(model, extractor)
+            FFTConv.replace_in(model.encoder.pos_conv_embed)
         else:
-            self.frame_shift = _FBANK_SHIFT * int(extractor.stride)
+            self.inputs = FbankInputs(extractor)
+        PackedLinear.replace_in(model)
+        self.frame_shift = self.inputs.frame_shift
+        self.receptive_field = self.inputs.receptive_field
         self.eval()
 
     @classmethod
@@ -89,20 +95,23 @@ class HuggingFaceUpstream(Upstream):
 
     def num_frames(self, num_samples: int) -> int:
         """Return the length after the convolutions, or of the stacked filter banks."""
-        if self.takes_waveforms:
-            return self.convs.num_frames(num_samples)
-        if num_samples < _FBANK_WINDOW:
-            return 0
-        banks = 1 + (num_samples - _FBANK_WINDOW) // _FBANK_SHIFT
-        return banks // int(self.extractor.stride)
+        return self.inputs.num_frames(num_samples)
+
+    def statistics(self, blocks: Iterable[Tensor]) -> Any:
+        """Gather what normalisation needs; see the base class."""
+        return self.inputs.statistics(blocks)
+
+    def running_statistics(self, blocks: Iterable[Tensor]) -> Iterator[Any]:
+        """Give the statistics after each block; see the base class."""
+        return self.inputs.running_statistics(blocks)
 
     def config(self) -> dict[str, Any]:
         """Return the name, the commit of a hub id, and the normalisation."""
         conf: dict[str, Any] = {}
         if self.revision is not None:
             conf["revision"] = self.revision
-        if self.takes_waveforms:
-            conf["do_normalize"] = bool(self.extractor.do_normalize)
+        if isinstance(self.inputs, WaveInputs):
+            conf["do_normalize"] = self.inputs.normalize
         return {"name": str(self.name), "conf": conf}
 
     def identity(self) -> dict[str, Any]:
@@ -110,17 +119,12 @@ class HuggingFaceUpstream(Upstream):
 
         The hub id is not in it: equal weights are equal wherever they come from.
         """
-        if self.takes_waveforms:
-            inputs = {"do_normalize": bool(self.extractor.do_normalize)}
-        else:
-            keys = ("num_mel_bins", "stride")
-            inputs = {key: getattr(self.extractor, key) for key in keys}
         config = self.model.config
         return {
             "family": self.family,
             "layer": self.layer,
             "sample_rate": self.sample_rate,
-            "inputs": inputs,
+            "inputs": self.inputs.identity(),
             "model": {
                 key: _plain(getattr(config, key))
                 for key in _IDENTITY_KEYS
@@ -152,61 +156,44 @@ class HuggingFaceUpstream(Upstream):
             lambda name: name.startswith(used) and not name.startswith(unused),
         )
 
-    def _frames(self, wav: Tensor, lengths: Tensor, counts: Tensor) -> Tensor:
-        if self.takes_waveforms:
-            inputs = self._waveform_inputs(wav, lengths, counts)
-        else:
-            inputs = self._fbank_inputs(wav, lengths, counts)
-        captured: list[Tensor] = []
-        handle = self._capture(captured)
-        try:
-            self.model(**inputs)
-        finally:
-            handle.remove()
-        return captured[0]
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Let ``torch.compile`` work on each transformer layer."""
+        for layer in self.model.encoder.layers:
+            layer.compile(*args, dynamic=True, **kwargs)
 
-    def _capture(self, into: list[Tensor]) -> RemovableHandle:
+    def _frames(
+        self,
+        wav: Tensor,
+        lengths: Tensor,
+        counts: Tensor,
+        statistics: Sequence[Any],
+        layers: Sequence[int],
+    ) -> list[Tensor]:
+        arguments = self.inputs.arguments(wav, lengths, counts, statistics)
+        found: dict[int, Tensor] = {}
+        handles = [self._capture(layer, found) for layer in set(layers)]
+        try:
+            self.model(**arguments)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return [found[layer] for layer in layers]
+
+    def _capture(self, layer: int, into: dict[int, Tensor]) -> RemovableHandle:
         """Hook the wanted layer, whose place in the outputs differs by version."""
-        layers = self.model.encoder.layers
-        if self.layer == 0:
-            return layers[0].register_forward_pre_hook(
-                lambda _, args, kwargs: into.append(
-                    args[0] if args else kwargs["hidden_states"]
+        modules = self.model.encoder.layers
+        if layer == 0:
+            return modules[0].register_forward_pre_hook(
+                lambda _, args, kwargs: into.update(
+                    {0: args[0] if args else kwargs["hidden_states"]}
                 ),
                 with_kwargs=True,
             )
-        return layers[-1].register_forward_hook(
-            lambda _, args, output: into.append(
-                output if isinstance(output, Tensor) else output[0]
+        return modules[layer - 1].register_forward_hook(
+            lambda _, args, output: into.update(
+                {layer: output if isinstance(output, Tensor) else output[0]}
             )
         )
-
-    def _waveform_inputs(
-        self, wav: Tensor, lengths: Tensor, counts: Tensor
-    ) -> dict[str, Tensor]:
-        self.convs.set_lengths(lengths)
-        self.mask.counts = counts
-        if self.extractor.do_normalize:
-            wav = normalize_waveforms(wav, lengths, eps=1e-7)
-        return {"input_values": wav, "attention_mask": _mask(wav.shape[1], lengths)}
-
-    def _fbank_inputs(
-        self, wav: Tensor, lengths: Tensor, counts: Tensor
-    ) -> dict[str, Tensor]:
-        # One at a time, cut to whole frames: the extractor may add a last one that is
-        # half padding. No gradient passes here.
-        features = [
-            self.extractor(
-                row[:n].detach().cpu().numpy(),
-                sampling_rate=self.sample_rate,
-                pad_to_multiple_of=int(self.extractor.stride),
-                return_tensors="pt",
-            )["input_features"][0, :count]
-            for row, n, count in zip(wav, lengths.tolist(), counts.tolist())
-        ]
-        padded = nn.utils.rnn.pad_sequence(features, batch_first=True).to(wav.device)
-        mask = _mask(padded.shape[1], counts)
-        return {"input_features": padded, "attention_mask": mask}
 
 
 def _truncate(model: Any, layer: int) -> Any:
@@ -217,21 +204,6 @@ def _truncate(model: Any, layer: int) -> Any:
         model.adapter = None
         model.config.add_adapter = False
     return model
-
-
-def _spoils_padding(pos_conv_embed: Any) -> list[nn.Module]:
-    """Return the modules after which padding is no longer zero before a convolution.
-
-    data2vec stacks positional convolutions; some HuBERTs have a batch norm before one.
-    """
-    batch_norm = getattr(pos_conv_embed, "batch_norm", None)
-    layers = getattr(pos_conv_embed, "layers", ())
-    return [*layers, *([] if batch_norm is None else [batch_norm])]
-
-
-def _mask(width: int, lengths: Tensor) -> Tensor:
-    """Return 1 for what is valid and 0 for padding, (B, width)."""
-    return (torch.arange(width, device=lengths.device) < lengths.unsqueeze(1)).long()
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,48 @@ from espnet_dsu.upstream.registry import UpstreamName, register_upstream
 _DEFAULT_RATE = 16000
 _NUM_CEPSTRA = 13
 _CMVN = ("utterance", "none")
+# Deltas of deltas reach this many frames to either side.
+_DELTA_REACH = 4
+
+
+@dataclass(frozen=True)
+class CMVN:
+    """Mean and standard deviation (D,) of the frames of an utterance."""
+
+    mean: Tensor
+    deviation: Tensor
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Number, mean (D,) and summed squared deviation (D,) of frames, in float64."""
+
+    count: int
+    mean: Tensor
+    squares: Tensor
+
+    @classmethod
+    def of(cls, frames: Tensor) -> Moments:
+        """Take the moments of frames (n, D)."""
+        mean = frames.mean(dim=0)
+        return cls(len(frames), mean, (frames - mean).square().sum(dim=0))
+
+    def __add__(self, other: Moments) -> Moments:
+        """Join two sets of frames; exact to rounding however large the means are."""
+        if not self.count or not other.count:
+            return self if self.count else other
+        count = self.count + other.count
+        step = other.mean - self.mean
+        mean = self.mean + step * (other.count / count)
+        spread = step.square() * (self.count * other.count / count)
+        return Moments(count, mean, self.squares + other.squares + spread)
+
+    def cmvn(self) -> CMVN:
+        """Give what brings these frames to zero mean and unit variance."""
+        # The floor keeps rounding noise of constant dimensions (digital silence)
+        # from being blown up to unit variance.
+        deviation = (self.squares / self.count).sqrt().clamp_min(1e-5)
+        return CMVN(self.mean, deviation)
 
 
 @register_upstream
@@ -51,6 +94,7 @@ class MFCCUpstream(Upstream):
         # Kaldi's own rounding, so that these are exactly its window and shift.
         self.window_size = int(sample_rate * 25.0 * 0.001)
         self.frame_shift = int(sample_rate * 10.0 * 0.001)
+        self.receptive_field = self.window_size + 2 * _DELTA_REACH * self.frame_shift
         self.dim = 3 * _NUM_CEPSTRA
 
     @classmethod
@@ -90,15 +134,72 @@ class MFCCUpstream(Upstream):
             parts.append("nocmvn")
         return "_".join(parts)
 
-    def _frames(self, wav: Tensor, lengths: Tensor, counts: Tensor) -> Tensor:
-        utterances = [self._utterance(x[:n]) for x, n in zip(wav, lengths.tolist())]
-        return torch.nn.utils.rnn.pad_sequence(utterances, batch_first=True)
+    def frame_window(self, first: int, last: int) -> tuple[int, int]:
+        """Return the samples [start, stop) that frames [first, last) are made from."""
+        shift, start = self.frame_shift, max(0, first - _DELTA_REACH)
+        return start * shift, (last - 1 + _DELTA_REACH) * shift + self.window_size
 
-    def _utterance(self, wav: Tensor) -> Tensor:
-        """Return frames (T, 39) of samples (N,)."""
+    def statistics(self, blocks: Iterable[Tensor]) -> CMVN | None:
+        """Gather mean and deviation over all frames of an utterance."""
+        last = None
+        if self.cmvn == "utterance":
+            for last in self.running_statistics(blocks):
+                pass
+        return last
+
+    def running_statistics(self, blocks: Iterable[Tensor]) -> Iterator[CMVN | None]:
+        """Give, after each block, the statistics of all blocks so far."""
+        final, tail, done = Moments.of(torch.zeros(0, self.dim)), torch.zeros(0), 0
+        for block in blocks:
+            if self.cmvn == "none":
+                yield None
+                continue
+            tail = torch.cat([tail.to(block.device), block])
+            features = self._features(tail)
+            # The last frames change when their right neighbours come.
+            known = min(done, _DELTA_REACH)
+            ready = max(known, len(features) - _DELTA_REACH)
+            final += Moments.of(features[known:ready])
+            yield (final + Moments.of(features[ready:])).cmvn()
+            done += ready - known
+            tail = tail[(ready - min(done, _DELTA_REACH)) * self.frame_shift :]
+
+    def frames(
+        self, wav: Tensor, lengths: Tensor, statistics: Sequence[Any] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Compute frames; see :class:`Upstream`."""
+        # Statistics of a whole utterance come from the very features that they
+        # normalise, which spares computing these twice.
+        return super().frames(wav, lengths, statistics or [None] * len(wav))
+
+    def _frames(
+        self,
+        wav: Tensor,
+        lengths: Tensor,
+        counts: Tensor,
+        statistics: Sequence[CMVN | None],
+        layers: Sequence[int],
+    ) -> list[Tensor]:
+        utterances = [
+            self._normalize(self._features(x[:n]), known).float()
+            for x, n, known in zip(wav, lengths.tolist(), statistics)
+        ]
+        return [torch.nn.utils.rnn.pad_sequence(utterances, batch_first=True)]
+
+    def _normalize(self, features: Tensor, known: CMVN | None) -> Tensor:
+        if self.cmvn == "none":
+            return features
+        if known is None:
+            known = Moments.of(features).cmvn()
+        return (features - known.mean) / known.deviation
+
+    def _features(self, wav: Tensor) -> Tensor:
+        """Return frames (T, 39) of samples (N,), not normalised, float64."""
         from torchaudio.compliance.kaldi import mfcc
         from torchaudio.functional import compute_deltas
 
+        if len(wav) < self.window_size:
+            return wav.new_zeros(0, self.dim, dtype=torch.float64)
         cepstra = mfcc(
             wav.double().unsqueeze(0),
             sample_frequency=self.sample_rate,
@@ -110,10 +211,4 @@ class MFCCUpstream(Upstream):
             snip_edges=True,
         ).T
         deltas = compute_deltas(cepstra)
-        frames = torch.cat([cepstra, deltas, compute_deltas(deltas)]).T
-        if self.cmvn == "utterance":
-            centred = frames - frames.mean(dim=0)
-            # The floor keeps rounding noise of constant dimensions (digital silence)
-            # from being blown up to unit variance.
-            frames = centred / centred.pow(2).mean(dim=0).sqrt().clamp_min(1e-5)
-        return frames.float()
+        return torch.cat([cepstra, deltas, compute_deltas(deltas)]).T

@@ -41,6 +41,25 @@ class UpstreamName:
         return f"{self.family}{checkpoint}{layer}"
 
 
+def path_safe(text: str) -> str:
+    """Return lower-case letters, digits and single underscores."""
+    return re.sub("[^a-z0-9]+", "_", text.lower()).strip("_")
+
+
+def check_layer(name: UpstreamName, num_layers: int) -> int:
+    """Return the layer of a name if a model with so many layers has it.
+
+    Raises:
+        DSUError: it has not.
+    """
+    if name.layer is None or not 0 <= name.layer <= num_layers:
+        raise DSUError(
+            f"upstream '{name}': no layer {name.layer}; this model has layers 0 (input"
+            f" of the first) to {num_layers}"
+        )
+    return name.layer
+
+
 def register_upstream(cls: UpstreamClass) -> UpstreamClass:
     """Make a class available under its ``family``; use as a decorator.
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from torch import Tensor
+from torch import Tensor, nn
 
-from espnet_dsu.upstream.base import Upstream, check_layer, path_safe
-from espnet_dsu.upstream.masking import ConvFrontEnd, normalize_waveforms
-from espnet_dsu.upstream.registry import UpstreamName, register_upstream
+from espnet_dsu.upstream.base import Upstream
+from espnet_dsu.upstream.convs import ConvFrontEnd
+from espnet_dsu.upstream.fft_conv import FFTConv
+from espnet_dsu.upstream.masking import beyond
+from espnet_dsu.upstream.onednn import PackedLinear
+from espnet_dsu.upstream.registry import (
+    UpstreamName,
+    check_layer,
+    path_safe,
+    register_upstream,
+)
 from espnet_dsu.upstream.torchaudio_checkpoint import (
     CONFIG,
     WEIGHTS,
@@ -22,6 +30,8 @@ from espnet_dsu.upstream.torchaudio_checkpoint import (
 )
 from espnet_dsu.upstream.weights import weights_digest
 
+# torchaudio's pipelines normalise by layer_norm's default.
+_WAVE_EPS = 1e-5
 # Set by the number of layers and by training; they leave the frames as they are.
 _NOT_IDENTITY = ("dropout", "layer_drop", "encoder_num_layers", "aux_num_out")
 
@@ -61,8 +71,16 @@ class TorchaudioUpstream(Upstream):
         self.layer = check_layer(name, self.num_layers)
         transformer.layers = transformer.layers[: self.layer]
         self.model: Any = model
-        self.convs = ConvFrontEnd(model.feature_extractor.conv_layers)
-        self.frame_shift = self.convs.frame_shift
+        self.front = ConvFrontEnd(
+            model.feature_extractor.conv_layers,
+            nn.functional.gelu,
+            _WAVE_EPS if architecture.normalize_waveform else None,
+        )
+        model.feature_extractor = self.front
+        FFTConv.replace_in(transformer.pos_conv_embed)
+        PackedLinear.replace_in(model)
+        self.frame_shift = self.front.frame_shift
+        self.receptive_field = self.front.receptive_field
         self.eval()
 
     @classmethod
@@ -74,7 +92,15 @@ class TorchaudioUpstream(Upstream):
 
     def num_frames(self, num_samples: int) -> int:
         """Return the length after the convolutions."""
-        return self.convs.num_frames(num_samples)
+        return self.front.num_frames(num_samples)
+
+    def statistics(self, blocks: Iterable[Tensor]) -> Any:
+        """Gather the moments that normalisation needs; see the base class."""
+        return self.front.statistics(blocks)
+
+    def running_statistics(self, blocks: Iterable[Tensor]) -> Iterator[Any]:
+        """Give the statistics after each block; see the base class."""
+        return self.front.running_statistics(blocks)
 
     def config(self) -> dict[str, Any]:
         """Return the name, and the weight file where one was given."""
@@ -123,35 +149,48 @@ class TorchaudioUpstream(Upstream):
     def _digest(self) -> str:
         return weights_digest(self.model, lambda name: True)
 
-    def _frames(self, wav: Tensor, lengths: Tensor, counts: Tensor) -> Tensor:
-        if self.architecture.normalize_waveform:
-            wav = normalize_waveforms(wav, lengths, eps=1e-5)
-        self.convs.set_lengths(lengths)
-        features, _ = self.model.feature_extractor(wav, None)
-        return self._encode(features, counts)
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Let ``torch.compile`` work on each transformer layer."""
+        for layer in self.model.encoder.transformer.layers:
+            layer.compile(*args, dynamic=True, **kwargs)
 
-    def _encode(self, features: Tensor, counts: Tensor) -> Tensor:
-        """Run the kept layers one by one, each kind of attention with its own mask.
+    def _frames(
+        self,
+        wav: Tensor,
+        lengths: Tensor,
+        counts: Tensor,
+        statistics: Sequence[Any],
+        layers: Sequence[int],
+    ) -> list[Tensor]:
+        self.front.prepare(lengths, statistics)
+        features = self.front(wav).transpose(1, 2)
+        found = list(self._encode(features, counts, max(layers)))
+        return [found[layer] for layer in layers]
+
+    def _encode(self, features: Tensor, counts: Tensor, last: int) -> Iterator[Tensor]:
+        """Run layers one by one, each kind of attention with its own mask.
 
         torchaudio's own loop gives WavLM no mask and refuses lengths for it.
         """
         encoder = self.model.encoder
-        padding = (
-            torch.arange(features.shape[1], device=counts.device) >= counts[:, None]
-        )
+        padding = beyond(features.shape[1], counts)
         x = encoder.feature_projection(features).masked_fill(padding.unsqueeze(-1), 0.0)
         transformer = encoder.transformer
         x = x + transformer.pos_conv_embed(x)
         if transformer.layer_norm_first:
             x = transformer.layer_norm(x)
+        yield x
+        mask = self._mask(x, padding)
+        position_bias = None
+        for layer in transformer.layers[:last]:
+            x, position_bias = layer(x, position_bias=position_bias, **mask)
+            yield x
+
+    def _mask(self, x: Tensor, padding: Tensor) -> dict[str, Tensor]:
+        """Return the attention mask of (B, T, D), none where nothing is padding."""
+        if not padding.any():
+            return {}
         scores = x.new_zeros(padding.shape).masked_fill(padding, -torch.inf)
         if self.architecture.model_type == "wavlm":
-            mask = {"key_padding_mask": scores}
-        else:
-            mask = {
-                "attention_mask": scores[:, None, None].expand(-1, 1, x.shape[1], -1)
-            }
-        position_bias = None
-        for layer in transformer.layers:
-            x, position_bias = layer(x, position_bias=position_bias, **mask)
-        return x
+            return {"key_padding_mask": scores}
+        return {"attention_mask": scores[:, None, None].expand(-1, 1, x.shape[1], -1)}

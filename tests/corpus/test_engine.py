@@ -1,186 +1,225 @@
-import hashlib
 import logging
 import os
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pytest
-import soundfile
 
-from espnet_dsu import DSUError, UnitTokenizer
-from espnet_dsu.bin import tokenize, train_tokenizer
-from espnet_dsu.corpus import engine
-from espnet_dsu.corpus.engine import Options, tokenize_corpus
-from espnet_dsu.units import UnitReader
-from tests.speech import train_bundle, voice, write_corpus
+from espnet_dsu import DSUError
+from espnet_dsu.corpus import launcher, local
+from espnet_dsu.corpus.engine import Options, run_job
+from espnet_dsu.corpus.launcher import ShardTask, make_launcher, place, run_shard
+from espnet_dsu.corpus.lock import DirectoryLock
+from espnet_dsu.corpus.plan import cut_shards, inspect
+from espnet_dsu.corpus.seal import read_seal
+from tests.corpus.gate_job import GateJob
+from tests.speech import write_corpus
 
-LENGTHS = [0.5, 1.5, 0.3, 0.8, 2.0, 0.4]
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    path = tmp_path_factory.mktemp("bundle") / "b"
-    train_bundle(path)
-    return path
+SHARDS = Options(shard_sec=1.0)
 
 
 @pytest.fixture
-def wav_scp(tmp_path):
-    return write_corpus(tmp_path / "wav", LENGTHS)
+def job(tmp_path):
+    (tmp_path / "control").mkdir()
+    (tmp_path / "control" / "gate").touch()
+    return GateJob(tmp_path / "control")
 
 
-def content(folder):
-    """Hash what a unit directory holds; the folder's own name left out."""
-    names = sorted(n for n in os.listdir(folder))
-    texts = [
-        (folder / n).read_bytes().replace(str(folder).encode(), b"") for n in names
-    ]
-    return names, [hashlib.sha256(t).hexdigest() for t in texts]
+@pytest.fixture
+def entries(tmp_path):
+    """Ten utterances; as many as five shards."""
+    scp = write_corpus(tmp_path / "wav", [0.3 + 0.01 * i for i in range(10)])
+    return dict(line.split() for line in scp.read_text().splitlines())
 
 
-def test_tokenize_corpus_equals_one_by_one(bundle, wav_scp, tmp_path):
-    assert tokenize_corpus(wav_scp, bundle, tmp_path / "out", Options()) == []
-    reader = UnitReader(tmp_path / "out" / "units.scp")
-    tokenizer = UnitTokenizer.from_pretrained(bundle)
-    assert list(reader) == [f"utt{i}" for i in range(len(LENGTHS))]
-    for index, seconds in enumerate(LENGTHS):
-        wav, fs = soundfile.read(tmp_path / "wav" / f"utt{index}.wav", dtype="float32")
-        assert np.array_equal(reader[f"utt{index}"], tokenizer.encode(wav, fs).units)
-    assert reader.spec.fingerprint == tokenizer.fingerprint
+def rename(entries, old, new):
+    return {new if name == old else name: path for name, path in entries.items()}
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        Options(nj=2, shard_sec=1.0),
-        Options(batch_sec=0.1, shard_sec=0.1),
-        Options(batch_sec=1000.0, shard_sec=1000.0),
-    ],
-)
-def test_tokenize_workers_shards_and_batches_do_not_matter(
-    bundle, wav_scp, tmp_path, options
-):
-    tokenize_corpus(wav_scp, bundle, tmp_path / "reference", Options())
-    tokenize_corpus(wav_scp, bundle, tmp_path / "other", options)
-    assert content(tmp_path / "reference") == content(tmp_path / "other")
+def names_of(finished):
+    return [(finished.folder(s) / "names").read_text().split() for s in finished.shards]
 
 
-def test_tokenize_interrupted_then_rerun_equals_undisturbed(
-    bundle, wav_scp, tmp_path, monkeypatch, caplog
-):
+def task_of(job, entries, folder):
+    (shard,) = cut_shards(inspect(entries), 1e9)
+    state = shard.state(job.fingerprint)
+    return ShardTask(shard, folder / state, state, folder / "log" / "gate.0.log")
+
+
+def test_run_job_gives_folders_failures_and_entries(job, entries, tmp_path):
+    with run_job(job, entries, tmp_path / "out", SHARDS) as finished:
+        names = names_of(finished)
+        assert [name for part in names for name in part] == list(entries)[::-1]
+        assert len(finished.shards) >= 3
+        lasts = {part[-1] for part in names}
+        assert [f.name for f in finished.failures] == [n for n in entries if n in lasts]
+        assert finished.entries == entries
+        assert (tmp_path / "out" / ".shards" / "manifest.json").exists()
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_run_job_shards_stay_until_the_merge_succeeds(job, entries, tmp_path, caplog):
     caplog.set_level(logging.INFO)
-    options = Options(shard_sec=1.0)
-    tokenize_corpus(wav_scp, bundle, tmp_path / "reference", options)
-    real, done = engine._tokenize_shard, []
+    with pytest.raises(ZeroDivisionError):
+        with run_job(job, entries, tmp_path / "out", SHARDS):
+            raise ZeroDivisionError
+    with pytest.raises(DSUError, match="No space left.*finished shards are kept"):
+        with run_job(job, entries, tmp_path / "out", SHARDS):
+            raise OSError(28, "No space left on device")
+    finished = run_job(job, entries, tmp_path / "out", SHARDS)
+    assert len(job.pids("started")) == 1, "a rerun with nothing to do starts nothing"
+    number = len(finished.shards)
+    assert caplog.text.count(f"resuming, {number} of {number} shards are done") == 2
+    finished.remove()
+    assert os.listdir(tmp_path / "out") == []
 
-    def dies(shard, *args):
-        if len(done) == 2:
-            raise KeyboardInterrupt
-        done.append(shard.index)
-        return real(shard, *args)
 
-    monkeypatch.setattr(engine, "_tokenize_shard", dies)
+def test_run_job_broken_shard_names_utterances_and_log(job, entries, tmp_path):
+    entries = rename(entries, "utt5", "broken")
+    with pytest.raises(DSUError, match="failed at .*broken.*out of order") as error:
+        run_job(job, entries, tmp_path / "out", SHARDS)
+    log = re.search(r"see (\S+\.log)", str(error.value))[1]
+    text = open(log).read()
+    assert "Traceback" in text and re.search("in work: .*broken", text)
+    assert re.search(r"broken[^:]*: RuntimeError: out of order\n$", text)
+    shards = tmp_path / "out" / ".shards"
+    assert not list(shards.glob(".*")), "no half-done folder is left"
+    assert list(shards.glob("*/shard.json")), "finished shards are kept"
+    assert not (tmp_path / "out" / ".lock").exists()
+
+
+def test_run_job_failures_beyond_the_limit_stop_it(job, entries, tmp_path):
+    with pytest.raises(DSUError, match=r"utt\d: .*: last \(2 failed, 1 allowed\)"):
+        run_job(job, entries, tmp_path / "out", Options(shard_sec=1.0, max_failures=1))
+    assert len(list((tmp_path / "out").glob(".shards/*/shard.json"))) == 2
+
+
+def test_run_job_unreadable_header_beyond_the_limit_stops_it_before_a_worker_starts(
+    job, entries, tmp_path
+):
+    entries["gone"] = str(tmp_path / "gone.wav")
+    with pytest.raises(DSUError, match="gone: .*not found .1 failed, 0 allowed"):
+        run_job(job, entries, tmp_path / "out", Options(max_failures=0))
+    assert job.pids("started") == []
+
+
+@pytest.mark.parametrize("empty", [{}, []])
+def test_run_job_without_utterances_is_an_error(job, empty, tmp_path):
+    with pytest.raises(DSUError, match="no utterances"):
+        run_job(job, empty, tmp_path / "out", Options())
+
+
+def test_run_job_one_changed_file_redoes_one_shard(job, entries, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        tokenize_corpus(wav_scp, bundle, tmp_path / "out", options)
-    assert not (tmp_path / "out" / "units.scp").exists()
-    monkeypatch.setattr(engine, "_tokenize_shard", real)
-    tokenize_corpus(wav_scp, bundle, tmp_path / "out", options)
-    assert "resuming: 2 of" in caplog.text
-    assert content(tmp_path / "reference") == content(tmp_path / "out")
+        with run_job(job, entries, tmp_path / "out", SHARDS):
+            raise KeyboardInterrupt
+    before = {p: p.stat().st_ino for p in (tmp_path / "out").glob(".shards/*/names")}
+    os.utime(entries["utt4"])
+    with run_job(job, entries, tmp_path / "out", SHARDS):
+        after = {p: p.stat().st_ino for p in (tmp_path / "out").glob(".shards/*/names")}
+    assert len(before) == len(after)
+    assert len(after.items() - before.items()) == 1
 
 
-def break_some(folder):
-    """Spoil recordings in every way; give the expected reasons by utterance."""
-    wav = voice(0.5, 0)
-    (folder / "utt0.wav").unlink()
-    (folder / "utt1.wav").write_bytes(b"")
-    soundfile.write(folder / "utt2.wav", np.stack([wav, wav], 1), 16000)
-    wav[7] = np.nan
-    soundfile.write(folder / "utt3.wav", wav, 16000, subtype="FLOAT")
-    soundfile.write(folder / "utt4.wav", np.zeros(1), 16000)
-    return {
-        "utt0": "not found",
-        "utt1": "empty file",
-        "utt2": "2 channels",
-        "utt3": "NaN",
-        "utt4": "shorter than one frame",
-    }
-
-
-def test_tokenize_bad_audio_is_named_counted_and_stops_nobody(
-    bundle, wav_scp, tmp_path, caplog
+def test_run_job_worker_that_keeps_dying_is_an_error_naming_its_log(
+    job, entries, tmp_path, caplog, monkeypatch
 ):
-    caplog.set_level(logging.INFO)
-    expected = break_some(tmp_path / "wav")
-    failures = tokenize_corpus(wav_scp, bundle, tmp_path / "out", Options())
-    assert {f.name: f.reason for f in failures}.keys() == expected.keys()
-    for failure in failures:
-        assert expected[failure.name] in failure.reason
-    lines = (tmp_path / "out" / "failed.tsv").read_text().splitlines()
-    assert [line.split("\t")[0] for line in lines] == sorted(expected)
-    assert list(UnitReader(tmp_path / "out" / "units.scp")) == ["utt5"]
-    assert "tokenized 1 utterances, 5 failed" in caplog.text
+    assert local._MAX_RESTARTS == 2
+    monkeypatch.setattr(local, "_MAX_RESTARTS", 1)
+    entries = rename(entries, "utt0", "killer")
+    with pytest.raises(DSUError, match="died 2 times.*gate.*in work: .*killer"):
+        run_job(job, entries, tmp_path / "out", Options(nj=2, shard_sec=1.0))
+    assert caplog.text.count("starting again") == 1
+    assert 2 <= len(job.pids("started")) <= 4
 
 
-def test_tokenize_mended_audio_rerun_removes_the_list_of_failures(
-    bundle, wav_scp, tmp_path
+def test_run_shard_twice_or_by_two_workers_leaves_one_whole_folder(
+    job, entries, tmp_path
 ):
-    good = (tmp_path / "wav" / "utt0.wav").read_bytes()
-    (tmp_path / "wav" / "utt0.wav").unlink()
-    tokenize_corpus(wav_scp, bundle, tmp_path / "out", Options())
-    (tmp_path / "wav" / "utt0.wav").write_bytes(good)
-    tokenize_corpus(wav_scp, bundle, tmp_path / "out", Options())
-    assert not (tmp_path / "out" / "failed.tsv").exists()
-    assert len(UnitReader(tmp_path / "out" / "units.scp")) == len(LENGTHS)
+    task = task_of(job, entries, tmp_path / "shards")
+    task.folder.parent.mkdir()
+    worker = job.start(place(0, 1, 0))
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = list(pool.map(lambda _: run_shard(worker, task), range(4)))
+    assert len(set(outcomes)) == 1 and [f.name for f in outcomes[0].failures] == [
+        "utt0"
+    ]
+    inode = task.folder.stat().st_ino
+    assert run_shard(worker, task) == outcomes[0]
+    assert task.folder.stat().st_ino == inode, "what is done is not done again"
+    assert set(os.listdir(task.folder.parent)) == {task.folder.name, "log"}
 
 
-def test_tokenize_strict_stops_at_the_first_naming_it(bundle, wav_scp, tmp_path):
-    break_some(tmp_path / "wav")
-    with pytest.raises(DSUError, match="utt.*failed, 0 allowed"):
-        tokenize_corpus(wav_scp, bundle, tmp_path / "out", Options(strict=True))
-    assert not (tmp_path / "out" / "units.scp").exists()
+def test_run_shard_keeps_a_log_line_for_each_failure_only(job, entries, tmp_path):
+    task = task_of(job, entries, tmp_path / "shards")
+    task.folder.parent.mkdir()
+    run_shard(job.start(place(0, 1, 0)), task)
+    last = task.log.read_text().splitlines()[-1]
+    assert last.endswith(f"utt0: {entries['utt0']}: last")
 
 
-def test_tokenize_more_failures_than_allowed_is_an_error(bundle, wav_scp, tmp_path):
-    break_some(tmp_path / "wav")
-    with pytest.raises(DSUError, match="5 failed, 4 allowed"):
-        tokenize_corpus(wav_scp, bundle, tmp_path / "out", Options(max_failures=4))
-    tokenize_corpus(wav_scp, bundle, tmp_path / "out", Options(max_failures=5))
+@pytest.mark.parametrize("harm", ["truncate", "delete", "other_state", "no_seal"])
+def test_read_seal_refuses_what_is_not_as_it_was_sealed(job, entries, tmp_path, harm):
+    task = task_of(job, entries, tmp_path / "shards")
+    task.folder.parent.mkdir()
+    run_shard(job.start(place(0, 1, 0)), task)
+    assert [f.name for f in read_seal(task.folder, task.state)] == ["utt0"]
+    if harm == "truncate":
+        os.truncate(task.folder / "names", 3)
+    elif harm == "delete":
+        (task.folder / "names").unlink()
+    elif harm == "no_seal":
+        (task.folder / "shard.json").write_text("[]")
+    state = "other" if harm == "other_state" else task.state
+    assert read_seal(task.folder, state) is None
 
 
-def test_tokenize_nothing_usable_is_an_error(bundle, tmp_path):
-    scp = write_corpus(tmp_path / "wav", [0.5])
-    (tmp_path / "wav" / "utt0.wav").unlink()
-    with pytest.raises(DSUError, match="none of 1 utterances"):
-        tokenize_corpus(scp, bundle, tmp_path / "out", Options())
+def test_lock_keeps_a_second_run_out_and_ends_with_its_process(tmp_path):
+    child = os.fork()
+    if child == 0:
+        with DirectoryLock(tmp_path):
+            (tmp_path / "held").touch()
+            threading.Event().wait(30)
+        os._exit(0)
+    while not (tmp_path / "held").exists():
+        pass
+    with pytest.raises(DSUError, match=f"another run .process {child} on"):
+        with DirectoryLock(tmp_path):
+            pass
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    with DirectoryLock(tmp_path):
+        with pytest.raises(DSUError, match=f"process {os.getpid()}"):
+            DirectoryLock(tmp_path).__enter__()
+    assert os.listdir(tmp_path) == ["held"]
 
 
-def test_tokenize_changed_bundle_redoes_unfinished_shards(bundle, wav_scp, tmp_path):
-    stale = tmp_path / "out" / ".shards-0000"
-    stale.mkdir(parents=True)
-    tokenize_corpus(wav_scp, bundle, tmp_path / "out", Options())
-    assert not list((tmp_path / "out").glob(".shards*"))
-
-
-def test_commands_train_then_tokenize_end_to_end(wav_scp, tmp_path, capsys):
-    out = tmp_path / "exp" / "bundle"
-    train = ["--wav_scp", str(wav_scp), "--nclusters", "10", "--upstream", "mfcc"]
-    train_tokenizer.main([*train, "--print_tag"])
-    assert capsys.readouterr().out.strip() == "mfcc_km10"
-    train += ["--upstream_conf", "cmvn=none", "--quantizer_conf", "max_iter=5"]
-    train_tokenizer.main([*train, "--output_dir", str(out)])
-    arguments = ["--wav_scp", str(wav_scp), "--tokenizer", str(out), "--nj", "1"]
-    tokenize.main([*arguments, "--output_dir", str(tmp_path / "units")])
-    spec = UnitReader(tmp_path / "units" / "units.scp").spec
-    assert spec.tag == "mfcc_nocmvn_km10"
+def test_lock_where_the_directory_would_be_a_file_is_one_clear_error(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DSUError, match="file cannot be written"):
+        DirectoryLock(tmp_path / "file").__enter__()
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("name", "conf", "message"),
     [
-        (["--upstream_conf", "cmvn"], "expected key=value"),
-        ([], "--wav_scp and --output_dir"),
+        ("slurm", {}, "'slurm': expected one of local, dask"),
+        ("local", {"queue": "x"}, "queue: the local launcher has no options"),
     ],
 )
-def test_train_tokenizer_incomplete_options_are_one_clear_error(options, message):
+def test_make_launcher_wrong_name_or_option_is_an_error(name, conf, message):
     with pytest.raises(DSUError, match=message):
-        train_tokenizer.main(options)
+        make_launcher(name, 1, 0, conf)
+
+
+def test_place_shares_gpus_and_cores_out(monkeypatch):
+    monkeypatch.setattr(launcher, "num_cores", lambda: 8)
+    assert [place(rank, 3, 2).device for rank in range(3)] == [
+        "cuda:0",
+        "cuda:1",
+        "cuda:0",
+    ]
+    assert place(0, 3, 0) == launcher.Placement("cpu", 2)
+    assert place(0, 1, 0).num_threads == 0
+    assert place(0, 99, 0).num_threads == 1

@@ -12,13 +12,13 @@ import pytest
 from espnet_dsu.bin.compare_results import main as compare
 from espnet_dsu.bin.score import main as score
 from espnet_dsu.errors import DSUError
-from espnet_dsu.metrics.bitrate import unit_bitrate
 from espnet_dsu.metrics.error_rate import word_tokenizer
 from espnet_dsu.metrics.report import compare_experiments, write_results_md
 from espnet_dsu.metrics.sclite import find_sclite
 from espnet_dsu.metrics.scoring import score_texts
 from espnet_dsu.metrics.store import merge_entry
 from espnet_dsu.units import UnitSpec, write_units
+from espnet_dsu.units.pieces import UnitPieces
 
 REF = {"a": "one two three", "b": "four five", "c": "", "d": "six"}
 HYP = {"a": "one too three four", "b": "five", "c": "x"}
@@ -190,12 +190,34 @@ def test_reports_without_metrics_say_what_is_missing(tmp_path, make):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_unit_bitrate_counts_runs_per_second(tmp_path):
+def test_score_units_give_the_bitrates(tmp_path):
     spec = UnitSpec("t", 256, 1, frame_shift=160, sample_rate=16000, fingerprint="f")
     units = {"a": np.array([3, 3, 3, 0, 0]), "b": np.array([7, 7, 7, 7, 1])}
-    items = {utt: value.astype(np.int32) for utt, value in units.items()}.items()
-    write_units(tmp_path / "units", items, spec)
-    # 4 runs of 8 bits in 10 frames of 10 ms.
-    assert unit_bitrate(tmp_path / "units") == pytest.approx(320)
-    entry = run_score(tmp_path, "--units", str(tmp_path / "units"))["test"]
-    assert entry["bitrate"] == 320
+    write_units(tmp_path / "units", units.items(), spec)
+    runs = [np.array([3, 0]), np.array([7, 1])] * 20
+    pieces = UnitPieces.train(runs, 256, 300)
+    (tmp_path / "bpe.model").write_bytes(pieces.model)
+    options = ["--units", str(tmp_path / "units")]
+    entry = run_score(tmp_path, *options)["test"]
+    # 4 runs of 8 bits in 10 frames of 10 ms; units differ, durations are 3, 2, 4, 1.
+    assert (entry["bitrate"], entry["bitrate_coded"]) == (320, 160)
+    assert "bitrate_pieces" not in entry
+    options += ["--unit_pieces", str(tmp_path / "bpe.model")]
+    entry = run_score(tmp_path, *options)["test"]
+    read = sum(len(pieces.encode(run)) for run in runs[:2])
+    bits = read * np.log2(len(pieces)) / 0.1
+    assert entry["bitrate_pieces"] == pytest.approx(bits, abs=0.01)
+    text = (tmp_path / "exp/x/RESULTS.md").read_text()
+    assert "|dataset|bitrate|bitrate_pieces|bitrate_coded|" in text
+
+
+def test_score_unit_pieces_that_cannot_be_read_are_named(tmp_path):
+    spec = UnitSpec("t", 4, 1, frame_shift=160, sample_rate=16000, fingerprint="f")
+    write_units(tmp_path / "units", [("a", np.array([1]))], spec)
+    path = tmp_path / "bpe.model"
+    options = ["--units", str(tmp_path / "units"), "--unit_pieces", str(path)]
+    for content in (None, b"no model"):
+        if content:
+            path.write_bytes(content)
+        with pytest.raises(DSUError, match="bpe.model, a model of pieces"):
+            run_score(tmp_path, *options)

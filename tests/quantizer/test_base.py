@@ -1,10 +1,8 @@
-"""The quantizer registry and what every fit refuses."""
+"""The quantizer registry."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-import torch
 
 from espnet_dsu.errors import DSUError
 from espnet_dsu.quantizer import (
@@ -13,7 +11,6 @@ from espnet_dsu.quantizer import (
     quantizer_class,
     register_quantizer,
 )
-from espnet_dsu.quantizer.base import collect_frames
 
 
 def test_build_quantizer_known_name_passes_options():
@@ -43,26 +40,3 @@ def test_register_quantizer_taken_name_quotes_both():
     with pytest.raises(DSUError, match=r"kmeans\.KMeans.*Impostor"):
         register_quantizer(Impostor)
     assert quantizer_class("kmeans") is KMeans
-
-
-def test_collect_frames_mixed_items_joins_in_order():
-    parts = [np.ones((2, 3)), torch.zeros(1, 3, dtype=torch.float16), np.ones((0, 3))]
-    joined = collect_frames(iter(parts), 3)
-    assert joined.dtype == torch.float32
-    assert joined.sum(dim=1).tolist() == [3, 3, 0]
-
-
-@pytest.mark.parametrize(
-    "frames, message",
-    [
-        ([], "no training frames"),
-        ([np.ones((0, 3))], "no training frames"),
-        (np.ones((4, 3)), r"item 0 .* shape \(3,\), expected \(n, 3\)"),
-        ([np.ones((4, 3)), np.ones((4, 2))], r"item 1 .* \(4, 2\), expected \(n, 3\)"),
-        ([np.full((4, 3), np.nan)], "4 of 4 frames hold NaN"),
-        ([np.array([[0, 0, 0], [0, np.inf, 0]])], "1 of 2 frames hold NaN"),
-    ],
-)
-def test_collect_frames_bad_input_is_refused(frames, message):
-    with pytest.raises(DSUError, match=message):
-        collect_frames(frames, 3)

@@ -211,6 +211,34 @@ def test_fbank_baseline_shares_the_data_and_needs_no_units(recipe: Recipe) -> No
     assert recipe.modules() == []
 
 
+def test_launcher_and_its_options_reach_what_goes_through_a_corpus(
+    new_recipe: Recipe,
+) -> None:
+    conf = "cluster=slurm  mem=8G job_extra=--qos=high;-x"
+    launcher = ("--launcher", "dask", "--launcher_conf", conf, "--stop_stage", "6")
+    calls = new_recipe.run(*launcher)
+    for module in UNITS:
+        (options, *_) = [c["options"] for c in calls if c["module"].endswith(module)]
+        assert options["launcher"] == ["dask"] and options["nj"] == ["2"]
+        assert options["launcher_conf"] == conf.split()
+    # Where it ran does not count: the result is the same.
+    assert new_recipe.modules("--stop_stage", "6") == []
+    assert new_recipe.run("--launcher", "spark", code=2) == []
+    assert "--launcher 'spark': expected one of: local dask" in new_recipe.output
+
+
+def test_memory_and_embedding_belong_to_the_tokenizer(recipe: Recipe) -> None:
+    (options,) = [
+        call["options"]
+        for call in recipe.run("--max_memory", "1GiB", "--embed_upstream", "true")
+        if call["module"].endswith("train_tokenizer")
+    ]
+    assert options["max_memory"] == ["1GiB"] and options["embed_upstream"] == ["true"]
+    assert options["launcher"] == ["local"] and "launcher_conf" not in options
+    changes = "embed_upstream: false -> true; max_memory: 2GiB -> 1GiB"
+    assert f"Stage 5: redoing ({changes})" in recipe.output
+
+
 def test_frontend_is_told_the_bundle_and_whether_to_collapse(
     recipe: Recipe,
 ) -> None:

@@ -3,7 +3,7 @@ import pytest
 
 from espnet_dsu.errors import DSUError
 from espnet_dsu.units import UnitSpec
-from espnet_dsu.units.spec import unit_tag
+from espnet_dsu.units.spec import foreign_spec, unit_tag
 
 SPEC = UnitSpec("mfcc_km100", 100, 1, 160, 16000, "abc")
 
@@ -46,3 +46,32 @@ def test_require_same_other_fingerprint_is_an_error_naming_both():
     other = UnitSpec("mfcc_km100", 100, 1, 160, 16000, "xyz")
     with pytest.raises(DSUError, match="xyz.*abc"):
         SPEC.require_same(other, "dump/units")
+
+
+def test_foreign_spec_same_description_has_the_same_fingerprint():
+    spec = foreign_spec("hubert_km500", 500, 320, 16000)
+    assert spec == foreign_spec("hubert_km500", 500, 320, 16000)
+    assert spec.num_streams == 1 and spec.fingerprint.startswith("foreign-")
+    # As long as that of a bundle, which checkpoints hold at a fixed width.
+    assert len(spec.fingerprint) == 16
+    others = [
+        foreign_spec("mhubert_km500", 500, 320, 16000),
+        foreign_spec("hubert_km500", 501, 320, 16000),
+        foreign_spec("hubert_km500", 500, 320, 16000, 2),
+    ]
+    assert len({spec.fingerprint, *(o.fingerprint for o in others)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (("a/b", 500, 320, 16000), "tag 'a/b'"),
+        (("", 500, 320, 16000), "tag ''"),
+        (("x", 1, 320, 16000), "vocab_size 1"),
+        (("x", 500, 0, 16000), "frame_shift 0"),
+        (("x", 500, 320, 16000, 0), "num_streams 0"),
+    ],
+)
+def test_foreign_spec_impossible_values_are_errors(values, message):
+    with pytest.raises(DSUError, match=message):
+        foreign_spec(*values)

@@ -106,8 +106,8 @@ def _constant_upstream(family: str) -> type[Upstream]:
         def tag_of(cls, name, conf):
             return str(name)
 
-        def _frames(self, wav, lengths, counts):
-            return wav.new_ones(len(wav), int(counts.max()), self.dim)
+        def _frames(self, wav, lengths, counts, statistics, layers):
+            return [wav.new_ones(len(wav), int(counts.max()), self.dim)]
 
     Constant.family = family
     return Constant

@@ -16,6 +16,8 @@ skip_upload_hf=true   # Skip uploading the packed model.
 ngpu=$(count_gpus)    # Number of GPUs to train and tokenize with; 0 is the CPU. The default is what is found.
 nj=$(count_cores)     # Number of parallel jobs. The default is the number of cores.
 inference_nj=$(count_cores) # Number of parallel jobs in decoding. The default is the number of cores.
+launcher=local        # Where stages 5 and 6 run: local (this machine) or dask (many machines, nj workers).
+launcher_conf=        # Options of the launcher, e.g. "cluster=slurm queue=cpu mem=8G num_threads=4" for dask.
 gpu_inference=false   # Whether to decode on a GPU.
 dumpdir=dump          # Directory of formatted audio and of units.
 expdir=exp            # Directory of tokenizers and models.
@@ -41,6 +43,8 @@ upstream_conf=        # Options of the upstream, e.g. "sample_rate=8000".
 nclusters=2000        # Number of units.
 portion=0.1           # Part of the training utterances that the tokenizer learns from.
 max_frames=1000000    # Most frames that it learns from; this bounds the memory.
+max_memory=2GiB       # Most memory for these frames and k-means; it bounds the frames, too.
+embed_upstream=false  # Copy the upstream's weights into the bundle instead of naming them.
 seed=0                # Seed of tokenizer training (that of the recogniser stands in its config).
 tokenizer_tag=        # Name of the tokenizer's directory (default: made from the options above).
 online=false          # Train from waveforms, tokenized on the fly, instead of cached units.
@@ -117,6 +121,7 @@ parse_options "$@"
 check_given test_sets
 "${skip_train}" || check_given train_set valid_set
 check_choice input units fbank
+check_choice launcher local dask
 check_choice src_token_type bpe unit
 check_choice src_case rm ts
 check_choice tgt_token_type bpe char word
@@ -140,10 +145,9 @@ decode_input=${decode_input:-${train_input}}
 check_choice decode_input wav ${tokenizer_tag:+units}
 tokenizer_dir=${expdir}/tokenizer/${tokenizer_tag}
 units_dir=${dumpdir}/units/${tokenizer_tag}
-collapse=true
-[ "${src_case}" = rm ] || collapse=false
 
-bundle_dir=${tokenizer_dir} src_tag=${src_token_type} tgt_tag=${tgt_token_type} lang_tag='' bpemodel=none
+collapse=true bundle_dir=${tokenizer_dir} src_tag=${src_token_type} tgt_tag=${tgt_token_type} lang_tag='' bpemodel=none
+[ "${src_case}" = rm ] || collapse=false
 [ "${src_token_type}" != bpe ] || src_tag+=_${src_bpemode}${src_nbpe}
 [ "${src_token_type}" != bpe ] || bundle_dir+=_${src_tag}${speed_perturb_factors:+_sp}
 [ "${tgt_token_type}" != bpe ] || tgt_tag+=_${tgt_bpemode}${tgt_nbpe}
@@ -161,8 +165,7 @@ if [ -z "${asr_tag}" ]; then
     asr_tag+=_${lang_tag}${tgt_tag}$(directory_name "${asr_args}")${speed_perturb_factors:+_sp}
 fi
 asr_exp=${asr_exp:-${expdir}/asr_${asr_tag}}
-asr_stats_dir=${asr_stats_dir:-${expdir}/asr_stats_${asr_tag}}
-normalize_by=
+asr_stats_dir=${asr_stats_dir:-${expdir}/asr_stats_${asr_tag}} normalize_by=
 [ "${input}${feats_normalize}" != fbankglobal_mvn ] || normalize_by=${asr_stats_dir}/train/feats_stats.npz
 packed_model=${asr_exp}/${asr_exp##*/}_${inference_asr_model%.*}.zip
 
@@ -179,9 +182,8 @@ if [ -z "${inference_tag}" ]; then
     [ "${decode_input}" = "${train_input}" ] || inference_tag+=_${decode_input}
     inference_tag+=_asr_model_${inference_asr_model%.*}
 fi
-inference_ngpu=0
+inference_ngpu=0 multi_gpu=()
 ! "${gpu_inference}" || inference_ngpu=1
-multi_gpu=()
 [ "${ngpu}" -le 1 ] || multi_gpu=(--multiprocessing_distributed true)
 
 ! "${skip_data_prep}" || skip_stages+=" 1 2 3 4 5 6"

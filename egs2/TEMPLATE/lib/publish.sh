@@ -53,6 +53,7 @@ score() { # stage 15
         options=(--nlsyms_txt "${nlsyms_txt}" --cleaner "${cleaner}")
         [ ! -e "${dumpdir}/raw/${dset}/utt2spk" ] || options+=(--utt2spk "${dumpdir}/raw/${dset}/utt2spk")
         [ "${input}" != units ] || options+=(--units "${units_dir}/${dset}")
+        [ "${input}${src_token_type}" != unitsbpe ] || options+=(--unit_pieces "${bundle_dir}/bpe.model")
         cached "${asr_exp}" "${name}" --inputs "${dumpdir}/raw/${dset}/text" "${target}/text" \
             --outputs "${asr_exp}"/{metrics.json,RESULTS.md} "${target}/score_wer" \
             --vars inference_tag nlsyms_txt cleaner -- \

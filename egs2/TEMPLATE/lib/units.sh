@@ -18,16 +18,27 @@ print_tokenizer_tag() { # the bundle's name, which Python alone makes up
     "${python}" -m espnet_dsu.bin.train_tokenizer --print_tag "${options[@]}"
 }
 
+launcher_options() { # ARRAY: append where the work on a corpus runs
+    local -n launcher_out=$1
+    local pair pairs
+    split_words pairs "${launcher_conf}"
+    launcher_out+=(--nj "${nj}" --ngpu "${ngpu}" --launcher "${launcher}")
+    for pair in "${pairs[@]}"; do
+        launcher_out+=(--launcher_conf "${pair}")
+    done
+}
+
 # The tokenizer and the token lists learn from the set as recorded, so that perturbed and plain runs share them.
 train_tokenizer() { # stage 5
     local options=()
     upstream_options options
+    launcher_options options
     cached "${tokenizer_dir}" "" --inputs "${dumpdir}/raw/${train_set}/wav.scp" \
         --outputs "${tokenizer_dir}"/{config.yaml,quantizer.safetensors} \
-        --vars upstream upstream_conf nclusters portion max_frames seed -- \
+        --vars upstream upstream_conf nclusters portion max_frames max_memory embed_upstream seed -- \
         "${python}" -m espnet_dsu.bin.train_tokenizer --wav_scp "${dumpdir}/raw/${train_set}/wav.scp" \
-        "${options[@]}" --portion "${portion}" --max_frames "${max_frames}" --seed "${seed}" --ngpu "${ngpu}" \
-        --output_dir "${tokenizer_dir}"
+        "${options[@]}" --portion "${portion}" --max_frames "${max_frames}" --max_memory "${max_memory}" \
+        --embed_upstream "${embed_upstream}" --seed "${seed}" --output_dir "${tokenizer_dir}"
 }
 
 tokenize() { # stage 6; what comes out is what each later stage reads: units, and text for the language models
@@ -37,23 +48,25 @@ tokenize() { # stage 6; what comes out is what each later stage reads: units, an
     fi
 }
 
+# A bundle's config.yaml holds the hashes of all its files; other files are records of its training.
 tokenize_sets() {
-    local dset
+    local dset options=()
+    launcher_options options
     for dset in ${all_sets}; do
         # of the plain training set nothing is read where there is a perturbed one, which holds it
         [ "${dset}" != "${train_set}" ] || [ "${dset}" = "${train_dset}" ] || continue
-        cached "${units_dir}/${dset}" "${dset}" --inputs "${dumpdir}/raw/${dset}/wav.scp" "${tokenizer_dir}" \
-            --outputs "${units_dir}/${dset}/units.scp" --vars strict -- \
+        cached "${units_dir}/${dset}" "${dset}" --inputs "${dumpdir}/raw/${dset}/wav.scp" \
+            "${tokenizer_dir}/config.yaml" --outputs "${units_dir}/${dset}/units.scp" --vars strict -- \
             "${python}" -m espnet_dsu.bin.tokenize --wav_scp "${dumpdir}/raw/${dset}/wav.scp" \
             --tokenizer "${tokenizer_dir}" --output_dir "${units_dir}/${dset}" \
-            --nj "${nj}" --ngpu "${ngpu}" --strict "${strict}"
+            "${options[@]}" --strict "${strict}"
     done
 }
 
 make_token_lists() { # stage 7
     if [ "${input}" = units ] && [ "${src_token_type}" = bpe ]; then
-        cached "${bundle_dir}" units --inputs "${units_dir}/${train_dset}/units.scp" "${tokenizer_dir}" \
-            --outputs "${bundle_dir}"/{config.yaml,bpe.model} --vars src_nbpe src_bpemode -- \
+        cached "${bundle_dir}" units --inputs "${units_dir}/${train_dset}/units.scp" \
+            "${tokenizer_dir}/config.yaml" --outputs "${bundle_dir}"/{config.yaml,bpe.model} --vars src_nbpe src_bpemode -- \
             "${python}" -m espnet_dsu.bin.train_unit_bpe --units_scp "${units_dir}/${train_dset}/units.scp" \
             --tokenizer "${tokenizer_dir}" --nbpe "${src_nbpe}" --bpemode "${src_bpemode}" \
             --output_dir "${bundle_dir}"

@@ -1,0 +1,1 @@
+"""Benchmarks that anyone can run from a clone; see README.md in this folder."""

@@ -1,0 +1,1 @@
+"""k-means files of other toolkits: read as data, never executed."""
