@@ -15,7 +15,7 @@ class PackedConv:
 
     Three taps at stride two, which most speech encoders have four times, take five
     products for a pair of outputs instead of six: both share the frame between them
-    (Winograd's minimal filtering, as in Lavin and Gray, https://arxiv.org/abs/1509.09308).
+    (Winograd's minimal filtering; Lavin and Gray, https://arxiv.org/abs/1509.09308).
 
     Args:
         conv: a Conv1d without padding, dilation or groups.

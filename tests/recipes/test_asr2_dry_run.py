@@ -218,7 +218,7 @@ def test_launcher_and_its_options_reach_what_goes_through_a_corpus(
     launcher = ("--launcher", "dask", "--launcher_conf", conf, "--stop_stage", "6")
     calls = new_recipe.run(*launcher)
     for module in UNITS:
-        (options, *_) = [c["options"] for c in calls if c["module"].endswith(module)]
+        options, *_ = [c["options"] for c in calls if c["module"].endswith(module)]
         assert options["launcher"] == ["dask"] and options["nj"] == ["2"]
         assert options["launcher_conf"] == conf.split()
     # Where it ran does not count: the result is the same.
