@@ -80,9 +80,12 @@ class Lab(ExitStack):
         given += ["--output_dir", out or self.out, "--shard_sec", "2", *options]
         # A pipe, since a file could not be written to when the disk is full.
         reading, writing = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            _command([str(word) for word in given], hook, writing)
+        words = [str(word) for word in given]
+        if "dask" in words:
+            # Where this process has used Dask before, a fork of it would hang in Dask.
+            pid = _program(words, writing)
+        elif (pid := os.fork()) == 0:
+            _command(words, hook, writing)
         os.close(writing)
         return Running(pid, reading)
 
@@ -147,6 +150,17 @@ class Row:
         """Write down how a run ended."""
         said = ended.said.replace(str(lab.folder), "").replace(str(os.getpid()), "N")
         self.happened.append(said or f"exit code {ended.code}")
+
+
+def _program(words: list[str], pipe: int) -> int:
+    """Begin a command as a program of its own; return its process id."""
+    program = [sys.executable, "-m", "espnet_dsu.bin.tokenize"]
+    return os.posix_spawn(
+        sys.executable,
+        [*program, *words],
+        os.environ,
+        file_actions=[(os.POSIX_SPAWN_DUP2, pipe, 1), (os.POSIX_SPAWN_DUP2, pipe, 2)],
+    )
 
 
 def content(folder: Path) -> dict[str, str]:
