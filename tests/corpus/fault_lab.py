@@ -52,9 +52,15 @@ class Running:
     pid: int
     pipe: int
 
-    def wait(self) -> Ended:
-        """Wait for its end."""
-        _, status = os.waitpid(self.pid, 0)
+    def wait(self, seconds: float = 300.0) -> Ended:
+        """Wait for its end; a command that hangs is killed after some minutes."""
+        end = time.monotonic() + seconds
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        while not pid:
+            if time.monotonic() > end:
+                os.kill(self.pid, signal.SIGKILL)
+            time.sleep(0.005)
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
         os.set_blocking(self.pipe, False)
         with os.fdopen(self.pipe, "rb") as f:
             log = f.read() or b""
