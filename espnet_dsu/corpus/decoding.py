@@ -10,13 +10,15 @@ import torch
 from torch import Tensor
 
 from espnet_dsu.audio import AudioError, read_audio
-from espnet_dsu.corpus.job import Failure
+from espnet_dsu.corpus.job import Failure, Placement
+from espnet_dsu.corpus.launcher import num_cores
 from espnet_dsu.corpus.plan import Utterance
 from espnet_dsu.upstream import Upstream, resample
 
 # Batches that are decoded, or being decoded, beside the one that is computed.
 _BATCHES_AHEAD = 2
-
+# Beyond that the disk, or Python, does not deliver more.
+_MAX_THREADS = 8
 
 # An utterance with its samples (N,) at the upstream's rate, or what is wrong with it.
 Decoded = tuple[Utterance, Tensor | Failure]
@@ -35,6 +37,15 @@ class Decoder:
         self._upstream = upstream
         self._num_threads = num_threads
         self._pin = pin
+
+    @classmethod
+    def beside(cls, upstream: Upstream, placement: Placement) -> Decoder:
+        """Make one for an upstream at work on its share of a machine."""
+        if placement.device == "cpu":
+            # The computation needs the cores, and takes longer than decoding.
+            return cls(upstream, 1, pin=False)
+        cores = placement.num_threads or num_cores()
+        return cls(upstream, min(cores, _MAX_THREADS), pin=True)
 
     def batches(self, batches: Iterable[list[Utterance]]) -> Iterator[list[Decoded]]:
         """Decode batches, in their order; at most three are in memory at a time."""

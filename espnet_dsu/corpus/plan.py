@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from espnet_dsu.audio import AudioError, audio_info
@@ -65,6 +65,15 @@ class Shard:
     def changed(self) -> list[Utterance]:
         """Return the utterances whose files are not what they were when planned."""
         return [u for u in self.utterances if file_stamp(u.source) != u.stamp]
+
+
+def split_long(
+    shard: Shard, is_long: Callable[[int, int], bool]
+) -> tuple[list[Utterance], Shard]:
+    """Part what is read by windows from the rest; ``is_long`` takes samples and fs."""
+    long = [u for u in shard.utterances if is_long(u.num_samples, u.fs)]
+    short = [u for u in shard.utterances if not is_long(u.num_samples, u.fs)]
+    return long, replace(shard, utterances=tuple(short))
 
 
 def file_stamp(source: str) -> tuple[int, int] | None:

@@ -23,7 +23,7 @@ from espnet_dsu.audio import AudioError, AudioFile
 from espnet_dsu.corpus.decoding import Decoded, Decoder
 from espnet_dsu.corpus.engine import Options, run_job
 from espnet_dsu.corpus.job import Failure, Job, Placement, Progress, Worker
-from espnet_dsu.corpus.plan import Shard, Utterance, cut_batches
+from espnet_dsu.corpus.plan import Shard, Utterance, cut_batches, split_long
 from espnet_dsu.corpus.sample_files import SampleFiles, SampleWriter
 from espnet_dsu.quantizer.frame_sample import frame_keys
 from espnet_dsu.upstream import Upstream, build_upstream, resampled_length
@@ -34,7 +34,6 @@ _ALL = 2**64 - 1
 # many keys fall below a limit. Where that is not enough, there is another pass.
 _SPARE_SHARE = 0.05
 _SPARE_DEVIATIONS = 6
-_DECODERS_PER_GPU = 4
 
 
 @dataclass(frozen=True)
@@ -75,30 +74,28 @@ class SampleJob(Job):
         """Load the upstream."""
         model = build_upstream(self.upstream, self.upstream_conf).to(placement.device)
         model.dtype = getattr(torch, self.dtype)
-        return SampleWorker(self, model, torch.device(placement.device))
+        return SampleWorker(self, model, placement)
 
 
 class SampleWorker(Worker):
     """Holds the upstream."""
 
-    def __init__(self, job: SampleJob, upstream: Upstream, device: torch.device):
+    def __init__(self, job: SampleJob, upstream: Upstream, placement: Placement):
         self._job = job
         self._upstream = upstream
-        self._device = device
-        on_gpu = device.type == "cuda"
+        self._device = torch.device(placement.device)
         # On a CPU a batch gains nothing, and its shape may touch the frames' last bits,
         # which would train another tokenizer.
-        self._batch_sec = job.batch_sec if on_gpu else 0.0
-        num_threads = _DECODERS_PER_GPU if on_gpu else 1
-        self._decoder = Decoder(upstream, num_threads, pin=on_gpu)
+        self._batch_sec = 0.0 if self._device.type == "cpu" else job.batch_sec
+        self._decoder = Decoder.beside(upstream, placement)
 
     @torch.inference_mode()
     def run(self, shard: Shard, folder: Path, progress: Progress) -> list[Failure]:
         """Write the frames with small keys."""
         failures: list[Failure] = []
-        short = _of_length(shard, long=False)
+        long, short = split_long(shard, DEFAULT_WINDOWING.applies_to)
         with SampleWriter(folder, self._job.layers or [None], self._job.limit) as out:
-            for utterance in _of_length(shard, long=True).utterances:
+            for utterance in long:
                 progress([utterance], 0)
                 failures += self._keep_long(utterance, out)
                 progress((), 1)
@@ -203,10 +200,3 @@ def _has_small_key(job: SampleJob, utterance: Utterance, count: int) -> bool:
     if job.limit == _ALL:
         return True
     return int(frame_keys(job.seed, utterance.name, count).min()) <= job.limit
-
-
-def _of_length(shard: Shard, long: bool) -> Shard:
-    """Give the audio that is read by windows, or that which is read whole."""
-    is_long = DEFAULT_WINDOWING.applies_to
-    some = (u for u in shard.utterances if is_long(u.num_samples, u.fs) == long)
-    return replace(shard, utterances=tuple(some))

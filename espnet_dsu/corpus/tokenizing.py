@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,7 @@ from espnet_dsu.corpus.agreement import Agreement, merge_agreements
 from espnet_dsu.corpus.decoding import Decoded, Decoder
 from espnet_dsu.corpus.engine import Corpus, Finished, Options, run_job
 from espnet_dsu.corpus.job import Failure, Job, Placement, Progress, Worker
-from espnet_dsu.corpus.launcher import num_cores
-from espnet_dsu.corpus.plan import Shard, Utterance, cut_batches
+from espnet_dsu.corpus.plan import Shard, Utterance, cut_batches, split_long
 from espnet_dsu.corpus.unit_shards import read_shards_units, write_shard_units
 from espnet_dsu.errors import DSUError
 from espnet_dsu.scp import write_tsv
@@ -31,8 +30,6 @@ DTYPES = ("float32", "float16", "bfloat16")
 DEFAULT_BATCH_SEC = 120.0
 # On a CPU larger batches are slower: they leave the cache (measured, HuBERT-base).
 _CPU_BATCH_SEC = 20.0
-# Beyond that the disk, or Python, does not deliver more.
-_MAX_DECODERS = 8
 
 
 def limit_batch(batch_sec: float, device: torch.device) -> float:
@@ -91,30 +88,19 @@ class TokenizeWorker(Worker):
         self._job = job
         self._tokenizer = tokenizer
         self._device = torch.device(placement.device)
-        on_gpu = self._device.type == "cuda"
-        # On a CPU the computation needs the cores, and takes longer than decoding.
-        cores = placement.num_threads or num_cores()
-        num_threads = min(cores, _MAX_DECODERS) if on_gpu else 1
-        self._batch_sec = (
-            job.batch_sec if on_gpu else min(job.batch_sec, _CPU_BATCH_SEC)
-        )
-        self._decoder = Decoder(tokenizer.upstream, num_threads, pin=on_gpu)
+        self._batch_sec = limit_batch(job.batch_sec, self._device)
+        self._decoder = Decoder.beside(tokenizer.upstream, placement)
 
     def run(self, shard: Shard, folder: Path, progress: Progress) -> list[Failure]:
         """Write the units of one shard; with half precision, its agreement as well."""
         results: dict[str, np.ndarray | Failure] = {}
         agreement = Agreement()
-        is_long = self._tokenizer.windowing.applies_to
-        short = []
-        for utterance in shard.utterances:
-            if not is_long(utterance.num_samples, utterance.fs):
-                short.append(utterance)
-                continue
+        long, short = split_long(shard, self._tokenizer.windowing.applies_to)
+        for utterance in long:
             progress([utterance], 0)
             results[utterance.name] = self._encode_long(utterance)
             progress((), 1)
-        batches = cut_batches(replace(shard, utterances=tuple(short)), self._batch_sec)
-        for batch in self._decoder.batches(batches):
+        for batch in self._decoder.batches(cut_batches(short, self._batch_sec)):
             progress([utterance for utterance, _ in batch], 0)
             results.update(self._encode(batch, agreement))
             progress((), len(batch))

@@ -14,7 +14,8 @@ from espnet_dsu.upstream.masking import FrameMask, beyond
 
 # Kaldi filter banks of Wav2Vec2-BERT, in samples at 16 kHz.
 _FBANK_WINDOW, _FBANK_SHIFT = 400, 160
-_FBANK_EPS = 1e-7
+# What the library's extractors add to a variance, of samples or of filter banks.
+_EPS = 1e-7
 
 
 class Inputs(ABC):
@@ -57,7 +58,7 @@ class WaveInputs(Inputs):
         self.front = ConvFrontEnd(
             convs,
             gelu if exact else convs[0].activation,
-            _FBANK_EPS if self.normalize else None,
+            _EPS if self.normalize else None,
         )
         model.feature_extractor = self.front
         self.mask = FrameMask(_spoils_padding(model.encoder.pos_conv_embed))
@@ -125,7 +126,7 @@ class FbankInputs(Inputs):
             mean = total / max(number, 1)
             spread = squares / max(number, 1) - mean.square()
             variance = spread * number / max(number - 1, 1)
-            yield mean, (variance.clamp_min(0) + _FBANK_EPS).rsqrt()
+            yield mean, (variance.clamp_min(0) + _EPS).rsqrt()
 
     def identity(self) -> dict[str, Any]:
         """Return the sizes of the features."""
