@@ -9,7 +9,7 @@ from espnet_dsu.errors import DSUError
 DEFAULT_MAX_FRAMES = 1_000_000
 DEFAULT_MAX_MEMORY = "2GiB"
 
-_UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
+_UNITS = {"k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
 _BINARY_UNITS = {"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
 # k-means' own memory beside the frames: what it has at any size, float64 copies of the
 # centroids, and the unit, distance and key of every frame.
