@@ -52,9 +52,13 @@ class UnitEncoder:
     def upstream(self) -> Upstream:
         """The upstream, its weights loaded on first use."""
         if self._upstream is None:
-            self._upstream = self._content.upstream.load().to(self._device)
+            self._upstream = self.load_upstream().to(self._device)
             self._upstream.dtype = self._dtype
         return self._upstream
+
+    def load_upstream(self) -> Upstream:
+        """Load the upstream anew, with the weights of the bundle, on the CPU."""
+        return self._content.upstream.load()
 
     def to(
         self: Encoder, device: str | torch.device, dtype: torch.dtype | None = None
@@ -148,12 +152,14 @@ class UnitEncoder:
         """
         cut = [self.windowing.applies_to(len(wav), fs) for wav in wavs]
         short = [wav for wav, long in zip(wavs, cut) if not long]
-        whole = iter(_frames(self.upstream, short, fs, self._device) if short else [])
+        whole = iter(
+            batch_frames(self.upstream, short, fs, self._device) if short else []
+        )
         return [
             (
                 self._encode_recording(Waveform(wav, fs))
                 if long
-                else self._assign([next(whole)], len(wav), fs)
+                else self.assign([next(whole)], len(wav), fs)
             )
             for wav, long in zip(wavs, cut)
         ]
@@ -163,12 +169,16 @@ class UnitEncoder:
         frames = recording_frames(
             self.upstream, recording, self.windowing, self._device
         )
-        return self._assign(frames, recording.num_samples, recording.fs)
+        return self.assign(frames, recording.num_samples, recording.fs)
 
-    def _assign(
+    def assign(
         self, frames: Iterable[torch.Tensor], num_samples: int, fs: int
     ) -> torch.Tensor:
-        """Turn an utterance's frames, in consecutive parts (n, D), into units."""
+        """Turn an utterance's frames, in consecutive parts (n, D), into units.
+
+        Raises:
+            DSUError: if ``num_samples`` at ``fs`` Hz have given no frame.
+        """
         # One utterance at a time: the matrix product then has the same shape,
         # and gives the same bits, whatever the utterance is batched with.
         parts = [self.quantizer.assign(part) for part in frames if len(part)]
@@ -189,8 +199,7 @@ class UnitEncoder:
         )
 
 
-@torch.inference_mode()
-def _frames(
+def batch_frames(
     upstream: Upstream,
     wavs: Sequence[torch.Tensor],
     fs: int,

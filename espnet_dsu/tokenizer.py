@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,22 +12,28 @@ import torch
 
 from espnet_dsu import bundle
 from espnet_dsu.encoder import UnitEncoder
+from espnet_dsu.errors import DSUError
 from espnet_dsu.quantizer.base import FitReport, Quantizer, build_quantizer
-from espnet_dsu.quantizer.frame_sample import FrameSample
-from espnet_dsu.quantizer.memory import (
-    DEFAULT_MAX_FRAMES,
-    DEFAULT_MAX_MEMORY,
-    sample_size,
-)
+from espnet_dsu.quantizer.memory import DEFAULT_MAX_FRAMES, DEFAULT_MAX_MEMORY
 from espnet_dsu.training_audio import training_recordings
+from espnet_dsu.training_streams import (
+    NumClusters,
+    join_streams,
+    plan_streams,
+    sample_streams,
+    vocab_sizes,
+)
+from espnet_dsu.units.augment import UnitAugment
 from espnet_dsu.units.pieces import UnitPieces
 from espnet_dsu.units.spec import UnitSpec, unit_tag
-from espnet_dsu.upstream import Upstream, build_upstream, upstream_tag
-from espnet_dsu.upstream.windows import (
-    DEFAULT_WINDOWING,
-    Windowing,
-    recording_frames,
+from espnet_dsu.units.splitter import UnitSplitter
+from espnet_dsu.upstream import (
+    Upstream,
+    build_upstream,
+    parse_upstream_name,
+    upstream_tag,
 )
+from espnet_dsu.upstream.windows import Windowing
 
 
 class UnitTokenizer(UnitEncoder):
@@ -40,19 +45,19 @@ class UnitTokenizer(UnitEncoder):
 
     Attributes:
         pieces: unit pieces, or None.
-        report: how the quantizer's training went, or None for a loaded tokenizer.
+        reports: how the training of each stream went; empty for a loaded tokenizer.
     """
 
     def __init__(
         self,
         content: bundle.Bundle,
         upstream: Upstream | None = None,
-        report: FitReport | None = None,
+        reports: Sequence[FitReport] = (),
     ) -> None:
         super().__init__(content, upstream)
         model = content.bpe_model
         self.pieces = None if model is None else UnitPieces(model)
-        self.report = report
+        self.reports = tuple(reports)
 
     @classmethod
     def train(
@@ -60,7 +65,7 @@ class UnitTokenizer(UnitEncoder):
         wavs: str | Path | Iterable[np.ndarray],
         fs: int | None = None,
         upstream: str = "mfcc",
-        nclusters: int = 500,
+        nclusters: NumClusters = 500,
         seed: int = 0,
         *,
         upstream_conf: dict[str, Any] | None = None,
@@ -79,51 +84,64 @@ class UnitTokenizer(UnitEncoder):
             wavs: waveforms (N,), or the path of a ``wav.scp``.
             fs: sampling rate of the waveforms in Hz; files say their own.
             upstream: ``family:checkpoint@layer``, e.g. ``mfcc`` or
-                ``hf:facebook/hubert-base-ls960@6``.
-            nclusters: K, the number of units.
+                ``hf:facebook/hubert-base-ls960@6``; ``@6+12`` gives a stream of each.
+            nclusters: K, the number of units; ``(500, 2000)`` gives two streams, of
+                two layers or of the same frames, their own.
             seed: of the sample of frames and the quantizer.
             upstream_conf: options of the upstream family.
             quantizer_conf: further options of the quantizer.
             portion: share of the utterances to use, drawn at random.
             max_frames: frames to train on at most.
-            max_memory: of frames and quantizer; bounds the frames as well.
+            max_memory: of frames and quantizer; bounds the frames as well. Streams of
+                several layers take as much for the frames of each.
             device: where to compute.
 
         Raises:
             DSUError: for unusable audio, too few frames, or units that collapse.
         """
         model = build_upstream(upstream, upstream_conf).to(device)
-        size, _ = sample_size(max_frames, max_memory, model.dim, nclusters)
-        conf = {"nclusters": nclusters, "seed": seed, **(quantizer_conf or {})}
-        units = build_quantizer(quantizer, {**conf, "dim": model.dim}).to(device)
-        sample = FrameSample(size, seed)
-        for name, audio in training_recordings(wavs, fs, portion, seed):
-            first = 0
-            for part in recording_frames(model, audio, DEFAULT_WINDOWING, device):
-                sample.add(name, part.cpu().numpy(), first)
-                first += len(part)
-            if not first:
-                logging.warning(f"{name} is left out: shorter than one frame")
-        return cls.join(model, units, units.fit([sample.take()])).to(device)
+        streams = plan_streams(model, nclusters, max_frames, max_memory)
+        confs = [s.quantizer_conf(quantizer_conf or {}, seed) for s in streams]
+        parts = [build_quantizer(quantizer, conf).to(device) for conf in confs]
+        audio = training_recordings(wavs, fs, portion, seed)
+        frames = sample_streams(model, streams, audio, seed, device)
+        reports: list[FitReport] = []
+        for stream, part in zip(streams, parts):
+            reports += part.fit([frames[stream.first][: stream.num_frames]])
+        joined = join_streams(model, streams, parts)
+        return cls.join(model, joined, reports).to(device)
 
     @classmethod
     def join(
-        cls, upstream: Upstream, quantizer: Quantizer, report: FitReport | None = None
+        cls,
+        upstream: Upstream,
+        quantizer: Quantizer,
+        reports: Sequence[FitReport] = (),
     ) -> UnitTokenizer:
-        """Make a tokenizer of an upstream and a quantizer trained on its frames."""
+        """Make a tokenizer of an upstream and a quantizer trained on its frames.
+
+        Raises:
+            DSUError: the upstream has several layers, and not each has its stream.
+        """
+        if len(upstream.layers) > 1 and quantizer.num_streams != len(upstream.layers):
+            raise DSUError(
+                f"upstream '{upstream.name}' has {len(upstream.layers)} layers and the "
+                f"quantizer {quantizer.num_streams} streams, expected one for each; "
+                "name one layer"
+            )
         ref = bundle.UpstreamRef.of(upstream)
         spec = UnitSpec(
-            tag=unit_tag(upstream.tag, quantizer.vocab_size),
-            vocab_size=quantizer.vocab_size,
-            num_streams=quantizer.num_streams,
+            tag=unit_tag(upstream.tag, quantizer.vocab_sizes),
+            vocab_sizes=quantizer.vocab_sizes,
             frame_shift=upstream.frame_shift,
             sample_rate=upstream.sample_rate,
             fingerprint=bundle.fingerprint(ref.identity, quantizer),
         )
-        return cls(bundle.Bundle(ref, quantizer, spec, None), upstream, report)
+        return cls(bundle.Bundle(ref, quantizer, spec, None), upstream, reports)
 
     def with_pieces(self, pieces: UnitPieces) -> UnitTokenizer:
         """Give a tokenizer with the same units and these unit pieces."""
+        self.spec.require_one_stream("unit pieces")
         pieces.check_covers(self.spec.vocab_size)
         content = replace(self._content, bpe_model=pieces.model)
         return self._like(content)
@@ -137,8 +155,25 @@ class UnitTokenizer(UnitEncoder):
         return self._like(content)
 
     def _like(self, content: bundle.Bundle) -> UnitTokenizer:
-        made = UnitTokenizer(content, self._upstream, self.report)
+        made = UnitTokenizer(content, self._upstream, self.reports)
         return made.to(self._device, self._dtype)
+
+    def splitter(
+        self,
+        collapse: bool = True,
+        augment: Mapping[str, Any] | None = None,
+        **sampling: Any,
+    ) -> UnitSplitter:
+        """Make what turns frame units into the indices that a model embeds.
+
+        Args:
+            collapse: collapse repeats.
+            augment: options of :class:`espnet_dsu.units.augment.UnitAugment`.
+            sampling: of pieces; see :class:`espnet_dsu.units.splitter.UnitSplitter`.
+        """
+        streams = self.quantizer.stream_centroids()
+        varied = UnitAugment.of(augment, [c.cpu().numpy() for c in streams])
+        return UnitSplitter(self.spec, self.pieces, collapse, varied, **sampling)
 
     def save_pretrained(
         self,
@@ -169,6 +204,13 @@ class UnitTokenizer(UnitEncoder):
         return cls(bundle.load(bundle.locate(path_or_tag)))
 
 
-def plan_tag(upstream: str, upstream_conf: dict[str, Any], nclusters: int) -> str:
-    """Give the tag of the bundle that these options would make; loads no weights."""
-    return unit_tag(upstream_tag(upstream, upstream_conf), nclusters)
+def plan_tag(
+    upstream: str, upstream_conf: dict[str, Any], nclusters: NumClusters
+) -> str:
+    """Give the tag of the bundle that these options would make; loads no weights.
+
+    Raises:
+        DSUError: a wrong name or option; streams that do not fit the layers.
+    """
+    sizes = vocab_sizes(nclusters, len(parse_upstream_name(upstream).layers))
+    return unit_tag(upstream_tag(upstream, upstream_conf), sizes)

@@ -102,6 +102,17 @@ def pop_engine_options(args: dict[str, Any]) -> Options:
     return Options(**values, launcher_conf=key_values(args.pop("launcher_conf")))
 
 
+def stream_numbers(text: str) -> tuple[int | tuple[int, ...], ...]:
+    """Read ``100,500+2000``, where ``+`` joins streams; a type for argparse."""
+    return tuple(map(stream_sizes, text.split(",")))
+
+
+def stream_sizes(text: str) -> int | tuple[int, ...]:
+    """Read ``500``, or ``500+2000`` for several streams; a type for argparse."""
+    sizes = tuple(map(int, text.split("+")))
+    return sizes[0] if len(sizes) == 1 else sizes
+
+
 def whole_numbers(text: str) -> tuple[int, ...]:
     """Read ``6,9,12``; a type for argparse."""
     return tuple(int(number) for number in text.split(","))

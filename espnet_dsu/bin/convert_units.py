@@ -9,7 +9,7 @@ from typing import Any
 
 from espnet2.utils.types import str2bool
 
-from espnet_dsu.bin.cli import run
+from espnet_dsu.bin.cli import run, stream_sizes
 from espnet_dsu.errors import DSUError
 from espnet_dsu.tokenizer import UnitTokenizer
 from espnet_dsu.units.convert import CASES, export_units, import_units
@@ -40,7 +40,8 @@ def get_parser() -> argparse.ArgumentParser:
     add("--one_frame_runs", type=str2bool, default=False, help=text)
     add("--tokenizer", help="bundle that made the units to import")
     add("--tag", help="without a bundle: name of the tokenizer, e.g. hubert_km500")
-    add("--vocab_size", type=int, help="without a bundle: number of units")
+    text = "without a bundle: number of units, or of each stream: 500+2000"
+    add("--vocab_size", type=stream_sizes, help=text)
     add("--frame_shift", type=int, help="without a bundle: samples between frames")
     add("--sample_rate", type=int, help="without a bundle: in Hz")
     add("--num_streams", type=int, help="without a bundle: units per frame, else 1")

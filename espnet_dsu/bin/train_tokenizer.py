@@ -17,11 +17,13 @@ _HELP = {
     "wav_scp": "utterance ids and their audio files",
     "output_dir": "bundle to write; where --layers or --nclusters make several, a "
     "folder of bundles that are named by their tags",
-    "upstream": "family:checkpoint@layer, e.g. mfcc or hf:facebook/hubert-base-ls960@6",
+    "upstream": "family:checkpoint@layer, e.g. mfcc or hf:facebook/hubert-base-ls960@6"
+    "; layers @6+12 give one tokenizer with a stream of units of each",
     "layers": "of an --upstream that is named without @layer, e.g. 6,9,12",
     "upstream_conf": "option of the upstream family; may be given again",
     "nclusters": "K, the number of units; several, e.g. 100,500,2000, and several "
-    "layers take one pass over the audio",
+    "layers take one pass over the audio; 500+2000 are those of two streams of one "
+    "tokenizer: of two layers, or of the same frames",
     "quantizer_conf": "further option of k-means, e.g. max_iter=50; may be given again",
     "portion": "share of the utterances to use, drawn at random",
     "max_frames": "frames to train on at most, drawn at random",
@@ -52,7 +54,7 @@ def get_parser() -> argparse.ArgumentParser:
     add("upstream", default=Training.upstream)
     add("layers", type=cli.whole_numbers, default=())
     add("upstream_conf", **pairs)
-    add("nclusters", type=cli.whole_numbers, default="500")
+    add("nclusters", type=cli.stream_numbers, default="500")
     add("quantizer_conf", **pairs)
     add("portion", type=float, default=Training.portion)
     add("max_frames", type=int, default=Training.max_frames)

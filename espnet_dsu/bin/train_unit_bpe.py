@@ -40,6 +40,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
     tokenizer = UnitTokenizer.from_pretrained(args.tokenizer)
     units = UnitReader(args.units_scp)
     tokenizer.spec.require_same(units.spec, args.units_scp)
+    tokenizer.spec.require_one_stream("unit pieces")
     runs = (collapse_units(frame_units)[0] for frame_units in units.values())
     vocab_size = tokenizer.spec.vocab_size
     pieces = UnitPieces.train(runs, vocab_size, args.nbpe, args.bpemode)

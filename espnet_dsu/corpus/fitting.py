@@ -22,8 +22,9 @@ from espnet_dsu.corpus.sample_files import Layer, SampleFiles
 from espnet_dsu.errors import DSUError
 from espnet_dsu.quantizer import FitReport, Quantizer, build_quantizer
 
+Reports = tuple[FitReport, ...]
 # What a rank sends: the outcome, or what the user did wrong.
-_Result = tuple[dict[str, Any], FitReport] | DSUError
+_Result = tuple[dict[str, Any], Reports] | DSUError
 
 
 @dataclass(frozen=True)
@@ -46,17 +47,15 @@ class Fit:
 
     def run(
         self, device: str, part: int = 0, num_parts: int = 1
-    ) -> tuple[Quantizer, FitReport]:
+    ) -> tuple[Quantizer, Reports]:
         """Fit on one of several parts of the frames, in order of their keys."""
         model = build_quantizer(self.quantizer, self.conf).to(device)
         first, last = (self.num_frames * p // num_parts for p in (part, part + 1))
-        report = model.fit([self.sample.read(self.layer, model.dim, first, last)])
-        return model, report
+        reports = model.fit([self.sample.read(self.layer, model.dim, first, last)])
+        return model, reports
 
 
-def fit_quantizer(
-    fit: Fit, num_processes: int, ngpu: int
-) -> tuple[Quantizer, FitReport]:
+def fit_quantizer(fit: Fit, num_processes: int, ngpu: int) -> tuple[Quantizer, Reports]:
     """Fit, sharing the frames among processes of one ``torch.distributed`` group.
 
     Several processes are for several GPUs: on a CPU, one with all threads is best.
@@ -79,10 +78,10 @@ def fit_quantizer(
         result = _collect(ranks, results)
     if isinstance(result, DSUError):
         raise result
-    arrays, report = result
+    arrays, reports = result
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     model = build_quantizer(fit.quantizer, fit.conf)
-    return type(model).from_tensors(model.config()["conf"], tensors), report
+    return type(model).from_tensors(model.config()["conf"], tensors), reports
 
 
 def _collect(ranks: ProcessContext, results: SimpleQueue[_Result]) -> _Result:
@@ -125,10 +124,10 @@ def _fit_rank(
         backend, init_method=meeting, rank=rank, world_size=num_processes
     )
     try:
-        model, report = fit.run(device, rank, num_processes)
+        model, reports = fit.run(device, rank, num_processes)
         if rank == 0:
             arrays = {name: t.numpy() for name, t in model.tensors().items()}
-            results.put((arrays, report))
+            results.put((arrays, reports))
     except DSUError as error:
         results.put(error)
         raise

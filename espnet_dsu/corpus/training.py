@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from espnet_dsu import bundle
 from espnet_dsu.corpus.engine import Options
-from espnet_dsu.corpus.fitting import Fit, fit_quantizer
+from espnet_dsu.corpus.fitting import Fit, Reports, fit_quantizer
 from espnet_dsu.corpus.job import Failure
 from espnet_dsu.corpus.plan import Utterance
 from espnet_dsu.corpus.sample_files import SampleFiles
@@ -25,11 +26,12 @@ from espnet_dsu.corpus.training_plan import (
     plan_training,
 )
 from espnet_dsu.errors import DSUError
-from espnet_dsu.quantizer import FitReport, Quantizer
+from espnet_dsu.quantizer import Quantizer
 from espnet_dsu.quantizer.fit_record import write_fit_record
 from espnet_dsu.scp import write_tsv
 from espnet_dsu.tokenizer import UnitTokenizer
-from espnet_dsu.upstream import build_upstream
+from espnet_dsu.training_streams import join_streams
+from espnet_dsu.upstream import Upstream, build_upstream
 
 TRAINING = "training.json"
 
@@ -45,7 +47,8 @@ def train_tokenizers(
 ) -> list[Path]:
     """Train a tokenizer for each layer and number of units; save their bundles.
 
-    The audio is read once. After an interruption a rerun goes on where it was: the
+    The audio is read once, and each stream of a tokenizer is trained as if it were the
+    only one. After an interruption a rerun goes on where it was: the
     sample of frames is kept until all is done, and bundles that are done stay.
 
     Args:
@@ -77,27 +80,19 @@ def train_tokenizers(
     todo = [target for target in targets if not _is_done(target.path, states)]
     if todo:
         job = _sample_job(training, targets, batch_sec)
-        size = max(target.num_frames for target in targets)
+        size = max(s.num_frames for target in targets for s in target.streams)
         work = output_dir.with_name(f".{output_dir.name}.work")
         num_processes = fit_nj or max(1, options.ngpu)
+        # Targets of one upstream come one after the other.
+        load = lru_cache(1)(lambda name: build_upstream(name, training.upstream_conf))
         with sample_corpus(job, counts, size, work, options) as (sample, failures):
             for target in todo:
                 facts = _facts(target, sample, counts, failures)
-                logging.info(
-                    f"training {target.path} on {facts['frames']} of "
-                    f"{facts['of_frames']} frames (bounded by {facts['bounded_by']}), "
-                    f"{facts['utterances']} utterances, {facts['failed']} failed"
-                )
-                fit = Fit(
-                    training.quantizer,
-                    target.quantizer_conf(training),
-                    sample,
-                    target.layer,
-                    facts["frames"],
-                )
-                fitted = fit_quantizer(fit, num_processes, options.ngpu)
                 facts["state"] = states[target.path]
-                _save(target, training, fitted, facts, failures)
+                fits = _fits(target, training, sample, facts)
+                done = [fit_quantizer(f, num_processes, options.ngpu) for f in fits]
+                tokenizer = _join(load(target.upstream), target, done)
+                _save(target, training, tokenizer, facts, failures)
         with suppress(OSError):  # somebody else's files in it stay
             work.rmdir()
     return [target.path for target in targets]
@@ -123,7 +118,8 @@ def _sample_job(
     training: Training, targets: Sequence[Target], batch_sec: float
 ) -> SampleJob:
     """Sample for all targets, done or not: so the shards of an earlier run fit."""
-    layers = [target.layer for target in targets if target.layer is not None]
+    streams = [stream for target in targets for stream in target.streams]
+    layers = [stream.layer for stream in streams if stream.layer is not None]
     return SampleJob(
         upstream=targets[-1].upstream,
         upstream_conf=training.upstream_conf,
@@ -142,34 +138,59 @@ def _facts(
     failures: Sequence[Failure],
 ) -> dict[str, Any]:
     """Say what a bundle is trained on, for the log and for whoever finds it."""
-    frames = min(target.num_frames, sample.num_frames)
+    there = sample.num_frames
     return {
         "upstream": target.upstream,
-        "units": target.nclusters,
-        "frames": frames,
         "of_frames": sum(counts.values()),
-        "bounded_by": target.bound if frames == target.num_frames else "the corpus",
         "utterances": len(counts),
         "failed": len(failures),
+        "streams": [
+            {
+                "units": stream.nclusters,
+                "frames": min(stream.num_frames, there),
+                "bounded_by": (
+                    stream.bound if stream.num_frames <= there else "the corpus"
+                ),
+            }
+            for stream in target.streams
+        ],
     }
+
+
+def _fits(
+    target: Target, training: Training, sample: SampleFiles, facts: Mapping[str, Any]
+) -> Iterator[Fit]:
+    """Say what to fit for each stream, when its turn comes."""
+    for stream, found in zip(target.streams, facts["streams"]):
+        logging.info(
+            f"training {found['units']} units of {target.path} on {found['frames']} of "
+            f"{facts['of_frames']} frames (bounded by {found['bounded_by']}), "
+            f"{facts['utterances']} utterances, {facts['failed']} failed"
+        )
+        conf = stream.quantizer_conf(training.quantizer_conf, training.seed)
+        yield Fit(training.quantizer, conf, sample, stream.layer, found["frames"])
+
+
+def _join(
+    upstream: Upstream, target: Target, done: Sequence[tuple[Quantizer, Reports]]
+) -> UnitTokenizer:
+    quantizer = join_streams(upstream, target.streams, [part for part, _ in done])
+    reports = [report for _, reports in done for report in reports]
+    return UnitTokenizer.join(upstream, quantizer, reports)
 
 
 def _save(
     target: Target,
     training: Training,
-    fitted: tuple[Quantizer, FitReport],
+    tokenizer: UnitTokenizer,
     facts: Mapping[str, Any],
     failures: Sequence[Failure],
 ) -> None:
-    quantizer, report = fitted
-
     def add(directory: Path) -> None:
-        write_fit_record(report, directory)
+        write_fit_record(tokenizer.reports, directory)
         write_tsv(directory / FAILED, (astuple(failure) for failure in failures))
         text = json.dumps(facts, indent=1) + "\n"
         (directory / TRAINING).write_text(text, "utf-8")
 
-    upstream = build_upstream(target.upstream, training.upstream_conf)
-    tokenizer = UnitTokenizer.join(upstream, quantizer, report)
     tokenizer.save_pretrained(target.path, training.embed_upstream, add)
     logging.info(f"{target.path} is done, fingerprint {tokenizer.fingerprint}")

@@ -12,18 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from espnet_dsu.corpus.plan import Shard, Utterance, inspect
-from espnet_dsu.corpus.sample_files import Layer
 from espnet_dsu.corpus.sampling import num_frames
 from espnet_dsu.errors import DSUError
 from espnet_dsu.quantizer import build_quantizer
 from espnet_dsu.quantizer.frame_sample import is_drawn
-from espnet_dsu.quantizer.memory import (
-    DEFAULT_MAX_FRAMES,
-    DEFAULT_MAX_MEMORY,
-    sample_size,
-)
+from espnet_dsu.quantizer.memory import DEFAULT_MAX_FRAMES, DEFAULT_MAX_MEMORY
 from espnet_dsu.scp import read_scp
 from espnet_dsu.tokenizer import plan_tag
+from espnet_dsu.training_streams import NumClusters, Stream, plan_streams
 from espnet_dsu.upstream import build_upstream
 
 
@@ -33,9 +29,10 @@ class Training:
 
     Attributes:
         upstream: ``family:checkpoint@layer``; without the layer if there are
-            ``layers``.
+            ``layers``; ``@6+12`` for a stream of each.
         layers: of the upstream; a tokenizer for each K of each.
-        nclusters: K, the numbers of units.
+        nclusters: K, the numbers of units; several numbers in place of one are those of
+            the streams of one tokenizer.
         upstream_conf: options of the upstream family.
         quantizer: its name.
         quantizer_conf: its further options.
@@ -49,7 +46,7 @@ class Training:
 
     upstream: str = "mfcc"
     layers: tuple[int, ...] = ()
-    nclusters: tuple[int, ...] = (500,)
+    nclusters: tuple[NumClusters, ...] = (500,)
     upstream_conf: Mapping[str, Any] = field(default_factory=dict)
     quantizer: str = "kmeans"
     quantizer_conf: Mapping[str, Any] = field(default_factory=dict)
@@ -65,7 +62,7 @@ class Training:
         """Names of the upstream, one for each layer, the highest last."""
         if not self.layers:
             return [self.upstream]
-        if named := re.search(r"@\d+$", self.upstream):
+        if named := re.search(r"@[\d+]+$", self.upstream):
             raise DSUError(
                 f"upstream {self.upstream!r} names a layer, and so do layers "
                 f"{','.join(map(str, self.layers))}; drop the {named[0]!r}"
@@ -73,7 +70,7 @@ class Training:
         return [f"{self.upstream}@{layer}" for layer in sorted(set(self.layers))]
 
     @property
-    def combinations(self) -> list[tuple[str, int]]:
+    def combinations(self) -> list[tuple[str, NumClusters]]:
         """Each name of the upstream with each different K."""
         return list(itertools.product(self.upstreams, dict.fromkeys(self.nclusters)))
 
@@ -90,27 +87,14 @@ class Target:
     Attributes:
         path: where it goes.
         upstream: ``family:checkpoint@layer``.
-        layer: of the upstream.
-        dim: D, the size of its frames.
         identity: what determines its frames.
-        nclusters: K.
-        num_frames: to train on at most.
-        bound: the option that says so.
+        streams: to train.
     """
 
     path: Path
     upstream: str
-    layer: Layer
-    dim: int
     identity: Mapping[str, Any]
-    nclusters: int
-    num_frames: int
-    bound: str
-
-    def quantizer_conf(self, training: Training) -> dict[str, Any]:
-        """Return the options of the quantizer to train."""
-        conf = {"nclusters": self.nclusters, "seed": training.seed}
-        return {**conf, **training.quantizer_conf, "dim": self.dim}
+    streams: tuple[Stream, ...]
 
     def state(self, training: Training, utterances: Sequence[Utterance]) -> str:
         """Hash all that decides the bundle: audio, upstream and options."""
@@ -118,7 +102,8 @@ class Target:
         # These are there in what they mean for this one bundle.
         for name in ("upstream", "layers", "nclusters", "max_frames", "max_memory"):
             del facts[name]
-        facts |= {"upstream": self.identity, "k": self.nclusters, "n": self.num_frames}
+        sizes = [(stream.nclusters, stream.num_frames) for stream in self.streams]
+        facts |= {"upstream": self.identity, "streams": sizes}
         text = json.dumps(facts, sort_keys=True)
         return Shard(0, tuple(utterances)).state(text)
 
@@ -154,15 +139,14 @@ def plan_training(
     by_upstream = itertools.groupby(zip(training.combinations, tags), lambda c: c[0][0])
     for name, combinations in by_upstream:
         upstream = build_upstream(name, training.upstream_conf)
-        facts = name, upstream.layer, upstream.dim, upstream.identity()
+        bounds = training.max_frames, training.max_memory
         for (_, nclusters), tag in combinations:
-            size = sample_size(
-                training.max_frames, training.max_memory, upstream.dim, nclusters
-            )
+            streams = tuple(plan_streams(upstream, nclusters, *bounds))
             path = output_dir / tag if len(tags) > 1 else output_dir
-            targets.append(Target(path, *facts, nclusters, *size))
+            targets.append(Target(path, name, upstream.identity(), streams))
             # Wrong options are told now, not after hours of reading audio.
-            conf = targets[-1].quantizer_conf(training)
-            build_quantizer(training.quantizer, conf)
+            for stream in streams:
+                conf = stream.quantizer_conf(training.quantizer_conf, training.seed)
+                build_quantizer(training.quantizer, conf)
     counts = {u: num_frames(upstream, u.num_samples, u.fs) for u in utterances}
     return targets, counts

@@ -18,11 +18,11 @@ from espnet_dsu.units.pieces import UnitPieces
 class Bitrates:
     """Bits per second of audio of the units of a set.
 
-    ``challenge`` and ``pieces`` are the bitrate of the Interspeech 2024 discrete speech
-    unit challenge (Chang et al., 2024): tokens x log2(vocabulary) / seconds, summed
-    over the streams and averaged over the utterances, as its scoring script does. All
-    tokens cost the same there, and durations nothing: the bits that a model reads, from
-    which speech cannot be rebuilt in time.
+    ``challenge``, ``streams`` and ``pieces`` are the bitrate of the Interspeech 2024
+    discrete speech unit challenge (Chang et al., 2024): tokens x log2(vocabulary) /
+    seconds, summed over the streams and averaged over the utterances, as its scoring
+    script does. All tokens cost the same there, and durations nothing: the bits that a
+    model reads, from which speech cannot be rebuilt in time.
 
     ``coded`` is what gives the frame units back: the bits of all runs and all durations
     of the set / seconds of the set, under an ideal code for how often each unit of a
@@ -30,13 +30,16 @@ class Bitrates:
     frequencies themselves are not counted).
 
     Attributes:
-        challenge: where tokens are unit runs.
+        challenge: where tokens are unit runs; with several streams, a run ends where
+            any stream changes.
+        streams: the part of ``challenge`` that each stream has.
         pieces: where tokens are unit pieces; None without pieces.
         coded: of runs and durations.
         coded_durations: the part of ``coded`` that durations take.
     """
 
     challenge: float
+    streams: tuple[float, ...]
     pieces: float | None
     coded: float
     coded_durations: float
@@ -56,24 +59,26 @@ def unit_bitrates(directory: str | Path, pieces: UnitPieces | None = None) -> Bi
     spec = reader.spec
     if pieces is not None and spec.num_streams > 1:
         raise DSUError(f"{directory} has {spec.num_streams} streams; pieces have one")
-    units_seen = np.zeros((spec.num_streams, spec.vocab_size), dtype=np.int64)
+    units_seen = [np.zeros(size, dtype=np.int64) for size in spec.vocab_sizes]
     durations_seen: Counter[int] = Counter()
     rows = []
     for units in filter(len, reader.values()):
         runs, durations = collapse_units(units.reshape(len(units), -1))
         for seen, stream in zip(units_seen, runs.T):
-            seen += np.bincount(stream, minlength=spec.vocab_size)
+            seen += np.bincount(stream, minlength=len(seen))
         durations_seen.update(durations.tolist())
         read = 0 if pieces is None else len(pieces.encode(runs[:, 0]))
-        rows.append((len(units), runs.size, read))
+        rows.append((len(units), len(runs), read))
     if not rows:
         raise DSUError(f"{directory} holds no unit, expected at least one utterance")
-    frames, tokens, read_tokens = np.array(rows).T
+    frames, run_counts, read_tokens = np.array(rows).T
     seconds = frames * spec.frame_shift / spec.sample_rate
     of_units = sum(map(_ideal_bits, units_seen)) / seconds.sum()
     of_durations = _ideal_bits(np.array([*durations_seen.values()])) / seconds.sum()
+    streams = [_mean_rate(run_counts, size, seconds) for size in spec.vocab_sizes]
     return Bitrates(
-        _mean_rate(tokens, spec.vocab_size, seconds),
+        sum(streams),
+        tuple(streams),
         None if pieces is None else _mean_rate(read_tokens, len(pieces), seconds),
         float(of_units + of_durations),
         float(of_durations),

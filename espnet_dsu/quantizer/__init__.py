@@ -1,4 +1,4 @@
-"""Frames to units: the quantizer contract, its registry, and k-means."""
+"""Frames to units: the quantizer contract, its registry, k-means, and streams."""
 
 from espnet_dsu.quantizer.base import (
     Quantizer,
@@ -8,11 +8,13 @@ from espnet_dsu.quantizer.base import (
 )
 from espnet_dsu.quantizer.fit_report import FitReport, check_collapse
 from espnet_dsu.quantizer.kmeans import KMeans
+from espnet_dsu.quantizer.streams import StreamQuantizer
 
 __all__ = [
     "FitReport",
     "KMeans",
     "Quantizer",
+    "StreamQuantizer",
     "build_quantizer",
     "check_collapse",
     "quantizer_class",

@@ -20,23 +20,34 @@ class Quantizer(torch.nn.Module, ABC):
 
     Attributes:
         name: The word that names this quantizer in a bundle's ``config.yaml``.
-        vocab_size: Number of units of one stream.
-        num_streams: S, number of parallel unit sequences.
+        vocab_sizes: Number of units of each stream.
         dim: D, size of a frame.
     """
 
     name: str
-    vocab_size: int
-    num_streams: int
+    vocab_sizes: tuple[int, ...]
     dim: int
 
+    @property
+    def num_streams(self) -> int:
+        """S, the number of parallel unit sequences."""
+        return len(self.vocab_sizes)
+
+    @property
+    def vocab_size(self) -> int:
+        """The greatest number of units of a stream."""
+        return max(self.vocab_sizes)
+
     @abstractmethod
-    def fit(self, frames: Iterable[Frames] | Frames) -> FitReport:
+    def fit(self, frames: Iterable[Frames] | Frames) -> tuple[FitReport, ...]:
         """Learn from frames ``(N, D)``, or from an iterable of parts ``(n, D)``.
 
         One array, tensor or memory map is used where it lies, without a copy. In a
         ``torch.distributed`` group each rank passes its own part of the frames, and all
         come to the same result.
+
+        Returns:
+            how it went, a report for each stream.
 
         Raises:
             DSUError: The frames do not fit the options, or the result is degenerate.
@@ -49,6 +60,17 @@ class Quantizer(torch.nn.Module, ABC):
         Raises:
             DSUError: Wrong D, a frame that is not finite, or no training yet.
         """
+
+    @abstractmethod
+    def stream_centroids(self) -> list[torch.Tensor]:
+        """Return what each stream's units stand for, ``(K, D)`` per stream.
+
+        Row k is the frame, or the slice of it that the stream reads, of unit k.
+        """
+
+    def stream_frames(self, frames: torch.Tensor) -> list[torch.Tensor]:
+        """Return what each stream reads of ``frames (..., D)``: all, or a slice."""
+        return [frames] * self.num_streams
 
     @abstractmethod
     def config(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,12 +21,18 @@ _CURVES = {
 _COLOURS = {"sample": "tab:gray", "mini-batch": "tab:orange", "lloyd": "tab:blue"}
 
 
-def write_fit_record(report: FitReport, directory: Path) -> None:
+def write_fit_record(reports: Sequence[FitReport], directory: Path) -> None:
     """Write ``fit_report.json``, ``images/fit.png`` and ``tensorboard/``.
 
-    Each replaces what an earlier fit has left; none is ever there in part.
+    Each replaces what an earlier fit has left; none is ever there in part. Several
+    streams have folders of their own, ``stream0`` and so on.
     """
-    directory = Path(directory)
+    for number, report in enumerate(reports):
+        own = f"stream{number}" if len(reports) > 1 else ""
+        _write_report(report, Path(directory) / own)
+
+
+def _write_report(report: FitReport, directory: Path) -> None:
     with atomic_path(directory / "fit_report.json") as path:
         path.write_text(json.dumps(report.to_dict(), indent=1) + "\n", "utf-8")
     with atomic_path(directory / "images" / "fit.png") as path:

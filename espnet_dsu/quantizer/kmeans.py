@@ -58,7 +58,6 @@ class KMeans(Quantizer):
     """
 
     name = "kmeans"
-    num_streams = 1
 
     def __init__(
         self,
@@ -82,7 +81,7 @@ class KMeans(Quantizer):
             ("batch_size", batch_size),
         ):
             _check_at_least(option, value, 1)
-        self.vocab_size, self.dim = nclusters, dim
+        self.vocab_sizes, self.dim = (nclusters,), dim
         self.algorithm, self.init = algorithm, init
         self.max_iter, self.batch_size, self.tol = max_iter, batch_size, tol
         self.reseed_empty, self.seed = reseed_empty, seed
@@ -94,7 +93,7 @@ class KMeans(Quantizer):
     @torch.no_grad()
     def fit(
         self, frames: Iterable[Frames] | Frames, start: torch.Tensor | None = None
-    ) -> FitReport:
+    ) -> tuple[FitReport]:
         """Learn the centroids from frames ``(N, D)``; see :meth:`Quantizer.fit`.
 
         ``start (K, D)`` replaces the option ``init``.
@@ -124,7 +123,7 @@ class KMeans(Quantizer):
         report = FitReport.of(passes + polish, found.counts)
         check_collapse(report)
         self.centroids.copy_(centroids)
-        return report
+        return (report,)
 
     @property
     def _sample_size(self) -> int:
@@ -181,6 +180,10 @@ class KMeans(Quantizer):
         flat = frames.detach().reshape(-1, self.dim)
         check_finite(flat, "frames to assign")
         return nearest(flat, self.centroids).reshape(*frames.shape[:-1], 1)
+
+    def stream_centroids(self) -> list[torch.Tensor]:
+        """Return ``[centroids]``, ``(K, D)``."""
+        return [self.centroids]
 
     def config(self) -> dict[str, Any]:
         """Return ``{"name": "kmeans", "conf": ...}``, every option included."""

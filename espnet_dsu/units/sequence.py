@@ -142,13 +142,24 @@ class UnitSequence:
         cut = replace(self, units=frames, durations=np.ones(len(frames), np.int32))
         return cut if (self.durations == 1).all() else cut.collapse()
 
-    def bitrate(self, vocab_size: int) -> float:
+    def bitrate(self, *vocab_sizes: int) -> float:
         """Bits per second of the units as they stand, without their durations.
 
-        Units x streams x log2(vocabulary) / seconds: the definition of the
-        Interspeech 2024 discrete speech unit challenge (Chang et al., 2024).
+        Units x log2(vocabulary) / seconds, summed over the streams: the definition of
+        the Interspeech 2024 discrete speech unit challenge (Chang et al., 2024).
+
+        Args:
+            vocab_sizes: K of each stream, or one for all.
+
+        Raises:
+            DSUError: another number of them than streams.
         """
+        if len(vocab_sizes) not in (1, self.num_streams):
+            raise DSUError(
+                f"{len(vocab_sizes)} numbers of units for {self.num_streams} streams, "
+                "expected one for each, or one for all"
+            )
         if self.num_frames == 0:
             return 0.0
-        bits = len(self) * self.num_streams * math.log2(vocab_size)
-        return bits / self.duration_sec
+        sizes = vocab_sizes * (self.num_streams // len(vocab_sizes))
+        return len(self) * sum(map(math.log2, sizes)) / self.duration_sec

@@ -22,7 +22,8 @@ _BLOCK = 2**20
 class Upstream(nn.Module, ABC):
     """Turns waveforms into frames; an utterance's frames depend on itself alone.
 
-    An upstream is always in eval mode: ``train()`` changes nothing.
+    An upstream is always in eval mode: ``train()`` changes nothing. Its weights are
+    frozen until somebody lets them require gradients.
 
     Attributes:
         family: the part of the name before the colon.
@@ -32,9 +33,9 @@ class Upstream(nn.Module, ABC):
         sample_rate: of the waveforms it takes, in Hz.
         frame_shift: samples from one frame to the next.
         receptive_field: samples that one frame is computed from, before attention.
-        dim: size D of a frame.
+        dim: size D of a frame, in which several layers lie side by side.
         num_layers: layers of the model it was built from (0: a family without layers).
-        layer: whose output the frames are (1-based; 0 = input of the first layer).
+        layer: the highest in the frames (1-based; 0 = input of the first layer).
         dtype: of the computation; half precision runs under autocast.
     """
 
@@ -85,6 +86,16 @@ class Upstream(nn.Module, ABC):
         """Return the tag of what ``build`` would make; loads no weights."""
 
     @property
+    def layers(self) -> tuple[int, ...]:
+        """The layers whose outputs the frames hold; none in a family without layers."""
+        return self.name.layers
+
+    @property
+    def layer_dim(self) -> int:
+        """Size of one layer's part of a frame."""
+        return self.dim // max(1, len(self.layers))
+
+    @property
     def tag(self) -> str:
         """Short path-safe name, such as ``hubert_base_ls960_6``."""
         return self.tag_of(self.name, self.config()["conf"])
@@ -108,8 +119,8 @@ class Upstream(nn.Module, ABC):
             layers: wanted; empty for a family without layers.
 
         Returns:
-            frames (B, T, D) of each layer (one item for a family without layers),
-            anything beyond each count.
+            frames (B, T, ``layer_dim``) of each layer (one item for a family without
+            layers), anything beyond each count.
         """
 
     def statistics(self, blocks: Iterable[Tensor]) -> Any:
@@ -157,9 +168,8 @@ class Upstream(nn.Module, ABC):
         Raises:
             DSUError: shapes or lengths that do not fit together.
         """
-        layers = [] if self.layer is None else [self.layer]
-        (frames,), counts = self._compute(wav, lengths, statistics, layers)
-        return frames, counts
+        found, counts = self._compute(wav, lengths, statistics, self.layers)
+        return found[0] if len(found) == 1 else torch.cat(found, dim=-1), counts
 
     def layer_frames(
         self,
@@ -171,7 +181,7 @@ class Upstream(nn.Module, ABC):
         """Compute the frames of several layers, up to ``layer``, in one pass.
 
         Returns:
-            for each layer what :meth:`frames` would give for it; counts (B,).
+            for each layer what :meth:`frames` would give for it alone; counts (B,).
 
         Raises:
             DSUError: no layers, or one beyond ``layer``.
@@ -199,7 +209,7 @@ class Upstream(nn.Module, ABC):
             [self.num_frames(n) for n in lengths.tolist()], device=wav.device
         ).long()
         rows = counts.nonzero().squeeze(1)
-        shape = len(wav), int(counts.max()), self.dim
+        shape = len(wav), int(counts.max()), self.layer_dim
         out = wav.new_zeros(shape, dtype=torch.float32)
         if len(rows) == 0:
             return [out] * max(1, len(layers)), counts

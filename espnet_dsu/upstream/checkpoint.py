@@ -127,7 +127,7 @@ def load_model(directory: Path) -> Any:
     # Only masked training uses masked_spec_embed, only the last output the adapter.
     unused = ("masked_spec_embed", "adapter.")
     missing = [name for name in info["missing_keys"] if not name.startswith(unused)]
-    check_arrived(str(directory), sorted(missing), [])
+    check_arrived(directory, missing, [])
     return model.float()
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from espnet_dsu.errors import DSUError
 from espnet_dsu.upstream.masking import zero_padding
-from espnet_dsu.upstream.onednn import applies_to
+from espnet_dsu.upstream.onednn import applies_to, is_frozen
 from espnet_dsu.upstream.packed_conv import PackedConv
 from espnet_dsu.upstream.wave_statistics import WaveStatistics
 
@@ -135,18 +135,26 @@ class ConvFrontEnd(nn.Module):
         conv: Any = self.conv_layers[index].conv
         norm = getattr(self.conv_layers[index], "layer_norm", None)
         fused = norm is None and self.activation is nn.functional.gelu
-        if applies_to(x):
-            if index not in self._packed:
-                self._packed[index] = PackedConv(conv, gelu=fused)
-            x = self._packed[index](x)
+        packed = self._packed_conv(index, fused) if applies_to(x) else None
+        if packed is None:
+            x = conv(x.transpose(1, 2)).transpose(1, 2)
+        else:
+            x = packed(x)
             if fused:
                 return x
-        else:
-            x = conv(x.transpose(1, 2)).transpose(1, 2)
         if norm is not None:
             size, weight, bias = norm.normalized_shape, norm.weight, norm.bias
             x = nn.functional.layer_norm(x, size, weight, bias, norm.eps)
         return self.activation(x)
+
+    def _packed_conv(self, index: int, gelu: bool) -> PackedConv | None:
+        """Return the packed form of a convolution; None if training may change it."""
+        conv: Any = self.conv_layers[index].conv
+        if not is_frozen(conv):
+            self._packed.pop(index, None)
+        elif index not in self._packed:
+            self._packed[index] = PackedConv(conv, gelu)
+        return self._packed.get(index)
 
     def _fold(
         self, wav: Tensor, statistics: list[WaveStatistics | None]

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from espnet_dsu.upstream.onednn import is_frozen
+
 # A shorter kernel is quicker without; measured for 128 taps, 48 channels in a group.
 _MIN_KERNEL = 64
 
@@ -15,8 +17,8 @@ class FFTConv:
     """Overlap-save form of a Conv1d with a long kernel; for frozen weights on a CPU.
 
     HuBERT's positional convolution (128 taps, 16 groups) takes an eighth of the time,
-    and the result differs by rounding (4e-7 of its range). Elsewhere, and while
-    gradients are recorded, the convolution itself runs.
+    and the result differs by rounding (4e-7 of its range). Elsewhere, while gradients
+    are recorded, and for weights that training may change, the convolution itself runs.
 
     Args:
         conv: whose forward is replaced; its parameters keep their names.
@@ -43,6 +45,9 @@ class FFTConv:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Convolve (B, C, T)."""
+        if not is_frozen(self.conv):
+            self.spectrum = None
+            return self.direct(x)
         if torch.is_grad_enabled() or x.device.type != "cpu":
             return self.direct(x)
         rows = [self._row(row) for row in x.float()]

@@ -71,7 +71,7 @@ class HuggingFaceUpstream(Upstream):
         self.revision = revision
         self.extractor = extractor
         self.sample_rate = int(extractor.sampling_rate)
-        self.dim = int(model.config.hidden_size)
+        self.dim = int(model.config.hidden_size) * len(name.layers)
         self.num_layers = len(model.encoder.layers)
         self.layer = check_layer(name, self.num_layers)
         self.model: Any = _truncate(model, self.layer)
@@ -84,7 +84,7 @@ class HuggingFaceUpstream(Upstream):
         PackedLinear.replace_in(model)
         self.frame_shift = self.inputs.frame_shift
         self.receptive_field = self.inputs.receptive_field
-        self.eval()
+        self.eval().requires_grad_(False)
 
     @classmethod
     def build(cls, name: UpstreamName, conf: Mapping[str, Any]) -> HuggingFaceUpstream:
@@ -122,7 +122,7 @@ class HuggingFaceUpstream(Upstream):
         config = self.model.config
         return {
             "family": self.family,
-            "layer": self.layer,
+            "layers": list(self.layers),
             "sample_rate": self.sample_rate,
             "inputs": self.inputs.identity(),
             "model": {
@@ -141,8 +141,8 @@ class HuggingFaceUpstream(Upstream):
 
     @classmethod
     def tag_of(cls, name: UpstreamName, conf: Mapping[str, Any]) -> str:
-        """Last part of the hub id or path, and the layer."""
-        return f"{path_safe(Path(name.checkpoint).name)}_{name.layer}"
+        """Last part of the hub id or path, and the layers."""
+        return f"{path_safe(Path(name.checkpoint).name)}_{name.layer_text}"
 
     @cached_property
     def _digest(self) -> str:

@@ -14,7 +14,8 @@ from espnet_dsu.errors import DSUError
 from espnet_dsu.upstream.base import Upstream
 from espnet_dsu.upstream.registry import UpstreamName, register_upstream
 
-_DEFAULT_RATE = 16000
+_DEFAULT_RATE, _DEFAULT_SHIFT_MS = 16000, 10.0
+_WINDOW_MS = 25.0
 _NUM_CEPSTRA = 13
 _CMVN = ("utterance", "none")
 # Deltas of deltas reach this many frames to either side.
@@ -63,7 +64,7 @@ class Moments:
 
 @register_upstream
 class MFCCUpstream(Upstream):
-    """Kaldi-style MFCC with deltas and delta-deltas, 25 ms every 10 ms, D = 39.
+    """Kaldi-style MFCC with deltas and delta-deltas, D = 39.
 
     The first-iteration targets of HuBERT (https://arxiv.org/abs/2106.07447). Samples
     are in [-1, 1], so the floor of the log mel energies acts as a noise floor near one
@@ -74,13 +75,21 @@ class MFCCUpstream(Upstream):
         sample_rate: Hz, 16000 by default, at least 8000.
         cmvn: ``utterance`` (default) gives each of the 39 dimensions zero mean and
             unit variance over the utterance: far better units than ``none``.
+        frame_shift: milliseconds from one frame to the next, 10 by default, 1 to 25.
+            A frame is of 25 ms whatever the shift: above 12.5 ms neighbours overlap by
+            less than half. Deltas are over frames, so they reach further in time.
     """
 
     family = "mfcc"
     layered = False
-    conf_keys = ("sample_rate", "cmvn")
+    conf_keys = ("sample_rate", "cmvn", "frame_shift")
 
-    def __init__(self, sample_rate: int = _DEFAULT_RATE, cmvn: str = "utterance"):
+    def __init__(
+        self,
+        sample_rate: int = _DEFAULT_RATE,
+        cmvn: str = "utterance",
+        frame_shift: float = _DEFAULT_SHIFT_MS,
+    ):
         super().__init__()
         if not isinstance(sample_rate, int) or sample_rate < 8000:
             raise DSUError(
@@ -88,12 +97,19 @@ class MFCCUpstream(Upstream):
             )
         if cmvn not in _CMVN:
             raise DSUError(f"mfcc: cmvn {cmvn!r}: expected one of {', '.join(_CMVN)}")
+        number = isinstance(frame_shift, (int, float))
+        if not number or not 1 <= frame_shift <= _WINDOW_MS:
+            raise DSUError(
+                f"mfcc: frame_shift {frame_shift!r}: expected milliseconds from 1 to "
+                f"{_WINDOW_MS:g}, the length of a window"
+            )
         self.name = UpstreamName(self.family)
         self.sample_rate = sample_rate
         self.cmvn = cmvn
+        self._shift_ms = float(frame_shift)
         # Kaldi's own rounding, so that these are exactly its window and shift.
-        self.window_size = int(sample_rate * 25.0 * 0.001)
-        self.frame_shift = int(sample_rate * 10.0 * 0.001)
+        self.window_size = int(sample_rate * _WINDOW_MS * 0.001)
+        self.frame_shift = int(sample_rate * self._shift_ms * 0.001)
         self.receptive_field = self.window_size + 2 * _DELTA_REACH * self.frame_shift
         self.dim = 3 * _NUM_CEPSTRA
 
@@ -112,7 +128,11 @@ class MFCCUpstream(Upstream):
 
     def config(self) -> dict[str, Any]:
         """Return the name and every option."""
-        conf = {"sample_rate": self.sample_rate, "cmvn": self.cmvn}
+        conf = {
+            "sample_rate": self.sample_rate,
+            "cmvn": self.cmvn,
+            "frame_shift": self._shift_ms,
+        }
         return {"name": str(self.name), "conf": conf}
 
     def identity(self) -> dict[str, Any]:
@@ -124,12 +144,14 @@ class MFCCUpstream(Upstream):
 
     @classmethod
     def tag_of(cls, name: UpstreamName, conf: Mapping[str, Any]) -> str:
-        """``mfcc`` and what is not default: ``mfcc_8k``, ``mfcc_nocmvn``."""
+        """``mfcc`` and what is not default: ``mfcc_8k_20ms``, ``mfcc_nocmvn``."""
         made = cls.build(name, conf)
         parts = [cls.family]
         if made.sample_rate != _DEFAULT_RATE:
             thousands, rest = divmod(made.sample_rate, 1000)
             parts.append(f"{made.sample_rate}hz" if rest else f"{thousands}k")
+        if made._shift_ms != _DEFAULT_SHIFT_MS:
+            parts.append(f"{made._shift_ms:g}ms".replace(".", "p"))
         if made.cmvn == "none":
             parts.append("nocmvn")
         return "_".join(parts)
@@ -206,8 +228,8 @@ class MFCCUpstream(Upstream):
             num_ceps=_NUM_CEPSTRA,
             use_energy=False,
             dither=0.0,
-            frame_length=25.0,
-            frame_shift=10.0,
+            frame_length=_WINDOW_MS,
+            frame_shift=self._shift_ms,
             snip_edges=True,
         ).T
         deltas = compute_deltas(cepstra)

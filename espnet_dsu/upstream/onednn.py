@@ -35,6 +35,15 @@ def applies_to(x: Tensor) -> bool:
     )
 
 
+def is_frozen(module: nn.Module) -> bool:
+    """Whether no weight of a module can change by training.
+
+    Its parameters are asked: under ``no_grad`` a weight that is computed from them, as
+    by weight norm, always says that it needs no gradient.
+    """
+    return not any(weight.requires_grad for weight in module.parameters())
+
+
 class PackedWeight:
     """A frozen weight (E, D) in oneDNN's layout, and a bias (E,) or None."""
 
@@ -53,7 +62,7 @@ class PackedLinear:
     """The forward of a frozen ``nn.Linear``; its parameters keep their names.
 
     The packed weight is made on first use and lies beside the plain one. Where it does
-    not apply, the layer's own forward runs.
+    not apply, and for weights that training may change, the layer's own forward runs.
     """
 
     def __init__(self, linear: nn.Linear) -> None:
@@ -71,6 +80,9 @@ class PackedLinear:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map (..., D) to (..., E)."""
+        if not is_frozen(self._linear):
+            self._packed = None
+            return self._plain(x)
         if not applies_to(x):
             return self._plain(x)
         if self._packed is None:

@@ -39,7 +39,7 @@ class UpstreamRef:
         name, conf = self.name, self.conf
         if self.embedded is not None:
             named = parse_upstream_name(self.name)
-            name = str(UpstreamName(named.family, str(self.embedded), named.layer))
+            name = str(UpstreamName(named.family, str(self.embedded), named.layers))
             conf = {
                 k: v for k, v in conf.items() if k not in ("revision", "checkpoint")
             }

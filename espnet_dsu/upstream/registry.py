@@ -29,16 +29,24 @@ UpstreamClass = TypeVar("UpstreamClass", bound="type[Upstream]")
 
 @dataclass(frozen=True)
 class UpstreamName:
-    """The parts of ``family:checkpoint@layer``; ``str()`` puts them together."""
+    """The parts of ``family:checkpoint@layer``; ``str()`` puts them together.
+
+    Several layers are written ``@6+12``; their frames lie side by side.
+    """
 
     family: str
     checkpoint: str = ""
-    layer: int | None = None
+    layers: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         checkpoint = f":{self.checkpoint}" if self.checkpoint else ""
-        layer = "" if self.layer is None else f"@{self.layer}"
-        return f"{self.family}{checkpoint}{layer}"
+        layers = f"@{self.layer_text}" if self.layers else ""
+        return f"{self.family}{checkpoint}{layers}"
+
+    @property
+    def layer_text(self) -> str:
+        """The layers as they are written: ``6`` or ``6+12``."""
+        return "+".join(map(str, self.layers))
 
 
 def path_safe(text: str) -> str:
@@ -47,17 +55,18 @@ def path_safe(text: str) -> str:
 
 
 def check_layer(name: UpstreamName, num_layers: int) -> int:
-    """Return the layer of a name if a model with so many layers has it.
+    """Return the highest layer of a name if a model with so many layers has it.
 
     Raises:
         DSUError: it has not.
     """
-    if name.layer is None or not 0 <= name.layer <= num_layers:
+    highest = max(name.layers)
+    if highest > num_layers:
         raise DSUError(
-            f"upstream '{name}': no layer {name.layer}; this model has layers 0 (input"
+            f"upstream '{name}': no layer {highest}; this model has layers 0 (input"
             f" of the first) to {num_layers}"
         )
-    return name.layer
+    return highest
 
 
 def register_upstream(cls: UpstreamClass) -> UpstreamClass:
@@ -104,7 +113,7 @@ def parse_upstream_name(name: str) -> UpstreamName:
 
     Raises:
         DSUError: unknown family; layer missing, not a whole number, or given to a
-            family without layers; checkpoint missing.
+            family without layers; layers that do not rise; checkpoint missing.
     """
     family, _, rest = name.partition(":")
     if not rest:
@@ -123,12 +132,26 @@ def parse_upstream_name(name: str) -> UpstreamName:
         raise DSUError(f"upstream {name!r} names no checkpoint; write {example!r}")
     if not at:
         raise DSUError(f"upstream {name!r} names no layer; write {example!r}")
-    if not re.fullmatch("0|[1-9][0-9]*", layer):
+    return UpstreamName(family, checkpoint, _parse_layers(name, layer, example))
+
+
+def _parse_layers(name: str, text: str, example: str) -> tuple[int, ...]:
+    """Read ``6`` or ``6+12``."""
+    for layer in text.split("+"):
+        if not re.fullmatch("0|[1-9][0-9]*", layer):
+            raise DSUError(
+                f"upstream {name!r}: layer {layer!r} is not a whole number;"
+                f" write {example!r}, or {example + '+12'!r} for two streams"
+            )
+    layers = tuple(map(int, text.split("+")))
+    rising = tuple(sorted(set(layers)))
+    if layers != rising:  # one name for one set of streams
+        written = "+".join(map(str, rising))
         raise DSUError(
-            f"upstream {name!r}: layer {layer!r} is not a whole number;"
-            f" write {example!r}"
+            f"upstream {name!r}: layers {text} do not rise; write '@{written}' (streams"
+            " of one layer differ by their numbers of units)"
         )
-    return UpstreamName(family, checkpoint, int(layer))
+    return layers
 
 
 def build_upstream(name: str, conf: Mapping[str, Any] | None = None) -> Upstream:

@@ -66,7 +66,7 @@ class TorchaudioUpstream(Upstream):
         self.architecture = architecture
         self.sample_rate = architecture.sample_rate
         transformer = model.encoder.transformer
-        self.dim = transformer.pos_conv_embed.embed_dim
+        self.dim = transformer.pos_conv_embed.embed_dim * len(name.layers)
         self.num_layers = len(transformer.layers)
         self.layer = check_layer(name, self.num_layers)
         transformer.layers = transformer.layers[: self.layer]
@@ -81,7 +81,7 @@ class TorchaudioUpstream(Upstream):
         PackedLinear.replace_in(model)
         self.frame_shift = self.front.frame_shift
         self.receptive_field = self.front.receptive_field
-        self.eval()
+        self.eval().requires_grad_(False)
 
     @classmethod
     def build(cls, name: UpstreamName, conf: Mapping[str, Any]) -> TorchaudioUpstream:
@@ -117,7 +117,7 @@ class TorchaudioUpstream(Upstream):
         }
         return {
             "family": self.family,
-            "layer": self.layer,
+            "layers": list(self.layers),
             **architecture,
             "weights": self._digest,
         }
@@ -139,11 +139,11 @@ class TorchaudioUpstream(Upstream):
 
     @classmethod
     def tag_of(cls, name: UpstreamName, conf: Mapping[str, Any]) -> str:
-        """Bundle or directory, the weight file where one was given, and the layer."""
+        """Bundle or directory, the weight file where one was given, and the layers."""
         parts = [path_safe(Path(name.checkpoint).name)]
         if conf.get("checkpoint") is not None:
             parts.append(path_safe(Path(conf["checkpoint"]).stem))
-        return "_".join([*parts, str(name.layer)])
+        return "_".join([*parts, name.layer_text])
 
     @cached_property
     def _digest(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -73,16 +73,21 @@ def one_line(error: Exception) -> str:
     return text if len(text) <= 300 else f"{text[:300]}..."
 
 
-def check_arrived(source: str, missing: list[str], unexpected: list[str]) -> None:
+def check_arrived(
+    source: str | Path,
+    missing: Iterable[str],
+    unexpected: Iterable[str],
+    remedy: str = "it does not belong to this model",
+) -> None:
     """Refuse weights that do not fit the model one to one.
 
     Raises:
         DSUError: naming the first few that are missing or unexpected.
     """
-    for what, names in (("lacks", missing), ("has unexpected", unexpected)):
-        if names:
-            more = ", ..." if len(names) > 3 else ""
-            raise DSUError(
-                f"{source} {what} {len(names)} weights: {', '.join(names[:3])}{more};"
-                " it does not belong to this model"
-            )
+    for what, found in (
+        ("lacks", missing),
+        ("has, unknown to the model,", unexpected),
+    ):
+        if names := sorted(found):
+            shown = ", ".join([*names[:3], *["..."][: len(names) > 3]])
+            raise DSUError(f"{source} {what} {len(names)} weights: {shown}; {remedy}")

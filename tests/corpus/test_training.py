@@ -1,6 +1,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -8,8 +9,11 @@ from espnet_dsu import DSUError, UnitTokenizer
 from espnet_dsu.bin import train_tokenizer
 from espnet_dsu.corpus import training as training_module
 from espnet_dsu.corpus.engine import Options
+from espnet_dsu.corpus.tokenizing import tokenize_corpus
 from espnet_dsu.corpus.training import train_tokenizers
 from espnet_dsu.corpus.training_plan import Training
+from espnet_dsu.units import UnitReader
+from espnet_dsu.upstream import build_upstream
 from tests.speech import voice, write_corpus
 from tests.upstream.tiny_checkpoints import save_hf
 
@@ -78,6 +82,63 @@ def test_train_layers_and_vocabularies_from_one_pass_equal_one_by_one(
         assert content(tmp_path / "all" / tag) == content(tmp_path / tag)
 
 
+def test_train_streams_from_one_pass_equal_single_bundles(wav_scp, tmp_path, capsys):
+    """Command to units: two streams, read back, each as if it were trained alone."""
+    save_hf(tmp_path / "model", "hubert_layer")
+    name = f"hf:{tmp_path / 'model'}"
+    common = ["--wav_scp", str(wav_scp), "--max_frames", "300"]
+    several = ["--upstream", f"{name}@1+2", "--nclusters", "10+20"]
+    train_tokenizer.main([*several, "--print_tag"])
+    assert capsys.readouterr().out == "model_1+2_km10+20\n"
+    train_tokenizer.main([*common, *several, "--output_dir", str(tmp_path / "two")])
+    again = UnitTokenizer.train(
+        wav_scp, upstream=f"{name}@1+2", nclusters=(10, 20), max_frames=300
+    )
+    again.save_pretrained(tmp_path / "python")
+    assert content(tmp_path / "two") == content(tmp_path / "python")
+    for stream in ("stream0", "stream1"):
+        assert (tmp_path / "two" / stream / "fit_report.json").is_file()
+    tokenize_corpus(wav_scp, tmp_path / "two", tmp_path / "units")
+    two = UnitReader(tmp_path / "units" / "units.scp")
+    assert two.spec.vocab_sizes == (10, 20) and len(two) == len(LENGTHS)
+    for stream, (layer, nclusters) in enumerate([(1, 10), (2, 20)]):
+        one = ["--upstream", f"{name}@{layer}", "--nclusters", str(nclusters)]
+        path = tmp_path / f"alone{layer}"
+        train_tokenizer.main([*common, *one, "--output_dir", str(path)])
+        tokenize_corpus(wav_scp, path, tmp_path / f"units{layer}")
+        alone = UnitReader(tmp_path / f"units{layer}" / "units.scp")
+        for utterance, units in two.items():
+            assert units.shape == (len(alone[utterance]), 2)
+            assert np.array_equal(units[:, stream], alone[utterance])
+
+
+def test_train_bundles_and_streams_side_by_side_equal_one_by_one(wav_scp, tmp_path):
+    common = ["--wav_scp", str(wav_scp), "--max_frames", "300"]
+    several = [*common, "--nclusters", "6,6+12", "--output_dir", str(tmp_path / "all")]
+    train_tokenizer.main(several)
+    made = sorted(path.name for path in (tmp_path / "all").iterdir())
+    assert made == ["mfcc_km6", "mfcc_km6+12"]
+    for tag in made:
+        one = ["--nclusters", tag.removeprefix("mfcc_km")]
+        train_tokenizer.main([*common, *one, "--output_dir", str(tmp_path / tag)])
+        assert content(tmp_path / "all" / tag) == content(tmp_path / tag)
+
+
+def test_train_loads_the_upstream_once_for_all_bundles_of_it(
+    wav_scp, tmp_path, monkeypatch
+):
+    built = []
+
+    def build(name, conf):
+        built.append(name)
+        return build_upstream(name, conf)
+
+    monkeypatch.setattr(training_module, "build_upstream", build)
+    both = Training(nclusters=(5, 10, (5, 10)), max_frames=300)
+    assert len(train_tokenizers(wav_scp, tmp_path / "out", both)) == 3
+    assert built == ["mfcc"]
+
+
 def test_train_print_tag_names_every_bundle(capsys):
     name = "torchaudio:WAVLM_LARGE"
     several = ["--layers", "9,21", "--nclusters", "500,2000", "--print_tag"]
@@ -94,7 +155,8 @@ def test_train_bundle_tells_what_it_was_made_from(wav_scp, tmp_path, caplog):
     (tmp_path / "wav" / "utt1.wav").write_bytes(b"")
     (path,) = train_tokenizers(wav_scp, tmp_path / "b", SMALL)
     facts = json.loads((path / "training.json").read_text())
-    assert facts["frames"] == 300 and facts["bounded_by"] == "max_frames 300"
+    (stream,) = facts["streams"]
+    assert stream == {"units": 10, "frames": 300, "bounded_by": "max_frames 300"}
     assert facts["utterances"] == 6 and facts["failed"] == 1
     assert (path / "failed.tsv").read_text().startswith("utt1\t")
     assert (path / "fit_report.json").is_file()
@@ -158,6 +220,10 @@ def test_train_changed_audio_or_damaged_bundle_is_made_again(
         ({"max_memory": "10MiB"}, "no room for 10 frames"),
         ({"upstream": "nothing"}, "unknown upstream family"),
         ({"layers": (3,)}, "no layers"),
+        ({"nclusters": ((10, 10),)}, r"10\+10: .*same units twice"),
+        ({"upstream": "mfcc@1+2"}, "mfcc has no layers"),
+        ({"upstream": "hf:m@6+9", "layers": (3,)}, r"drop the '@6\+9'"),
+        ({"upstream": "hf:m@6+9", "nclusters": ((1, 2, 3),)}, "3 numbers for 2 layers"),
         ({"upstream": "hf:some/model@6", "layers": (3,)}, "drop the '@6'"),
         ({"upstream_conf": {"foo": 1}}, "foo"),
         ({"quantizer": "foo"}, "unknown quantizer"),

@@ -18,10 +18,9 @@ from espnet_dsu.units.pieces import UnitPieces
 MANY = st.lists(st.lists(st.integers(0, 7), min_size=1, max_size=30), min_size=1)
 
 
-def measure(folder, utterances, vocab_size=8, pieces=None):
+def measure(folder, utterances, vocab_sizes=(8,), pieces=None):
     arrays = [np.array(units) for units in utterances]
-    streams = 1 if arrays[0].ndim == 1 else arrays[0].shape[1]
-    spec = UnitSpec("t", vocab_size, streams, 320, 16000, "f")
+    spec = UnitSpec("t", vocab_sizes, 320, 16000, "f")
     items = ((f"u{index}", units) for index, units in enumerate(arrays))
     write_units(folder, items, spec)
     return unit_bitrates(folder, pieces)
@@ -34,7 +33,7 @@ def entropy(symbols):
 
 def test_bitrate_of_units_that_never_repeat_is_that_of_the_challenges_vocoder(tmp_path):
     # 50 units a second of 500: the challenge's leader board gives 448.3.
-    rates = measure(tmp_path, [[i % 500 for i in range(1000)]], vocab_size=500)
+    rates = measure(tmp_path, [[i % 500 for i in range(1000)]], vocab_sizes=(500,))
     assert rates.challenge == pytest.approx(448.3, abs=0.05)
     assert rates.coded == pytest.approx(rates.challenge)
     assert rates.coded_durations == 0 and rates.pieces is None
@@ -67,8 +66,9 @@ def test_bitrate_coded_is_the_entropy_of_runs_and_durations(
 
 
 def test_bitrate_sums_the_streams_whose_runs_end_together(tmp_path):
-    rates = measure(tmp_path, [[[0, 0], [0, 1], [0, 1], [1, 1]]])
-    assert rates.challenge == pytest.approx(3 * 2 * 3 / 0.08)
+    rates = measure(tmp_path, [[[0, 0], [0, 1], [0, 1], [1, 1]]], (8, 32))
+    assert rates.streams == pytest.approx((3 * 3 / 0.08, 3 * 5 / 0.08))
+    assert rates.challenge == pytest.approx(sum(rates.streams))
     streams = entropy([0, 0, 1]) + entropy([0, 1, 1])
     assert rates.coded == pytest.approx((streams + entropy([1, 2, 1])) / 0.08)
 
@@ -81,7 +81,7 @@ def test_bitrate_of_pieces_counts_what_the_model_reads(tmp_path):
     assert read < len(runs[0])
     assert rates.pieces == pytest.approx(read * math.log2(len(pieces)) / 0.6)
     with pytest.raises(DSUError, match="2 streams; pieces have one"):
-        measure(tmp_path, [[[1, 2], [2, 1]]], pieces=pieces)
+        measure(tmp_path, [[[1, 2], [2, 1]]], (8, 8), pieces=pieces)
 
 
 def test_bitrate_utterance_without_units_does_not_count(tmp_path):

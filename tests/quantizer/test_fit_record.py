@@ -20,7 +20,7 @@ def report(final: float = 4.0) -> FitReport:
 
 
 def test_write_fit_record_json_holds_every_pass(tmp_path):
-    write_fit_record(report(), tmp_path)
+    write_fit_record([report()], tmp_path)
     found = json.loads((tmp_path / "fit_report.json").read_text())
     assert found["inertia"] == 4.0
     assert [p["inertia"] for p in found["passes"]] == [2.0, 1.0, 0.5]
@@ -29,7 +29,7 @@ def test_write_fit_record_json_holds_every_pass(tmp_path):
 
 
 def test_write_fit_record_tensorboard_has_the_curves(tmp_path):
-    write_fit_record(report(), tmp_path)
+    write_fit_record([report()], tmp_path)
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert set(events.Tags()["scalars"]) == {
         "kmeans/inertia",
@@ -43,14 +43,14 @@ def test_write_fit_record_tensorboard_has_the_curves(tmp_path):
 def test_write_fit_record_plot_is_an_image(tmp_path):
     from matplotlib.image import imread
 
-    write_fit_record(report(), tmp_path)
+    write_fit_record([report()], tmp_path)
     picture = imread(tmp_path / "images" / "fit.png")
     assert picture.shape[0] > 400 and picture.std() > 0.01
 
 
 def test_write_fit_record_twice_keeps_the_second_alone(tmp_path):
-    write_fit_record(report(), tmp_path)
-    write_fit_record(report(final=2.0), tmp_path)
+    write_fit_record([report()], tmp_path)
+    write_fit_record([report(final=2.0)], tmp_path)
     assert json.loads((tmp_path / "fit_report.json").read_text())["inertia"] == 2.0
     assert len(list((tmp_path / "tensorboard").iterdir())) == 1
     names = sorted(path.name for path in tmp_path.iterdir())
@@ -58,7 +58,7 @@ def test_write_fit_record_twice_keeps_the_second_alone(tmp_path):
 
 
 def test_write_fit_record_that_fails_leaves_the_old_events(tmp_path, monkeypatch):
-    write_fit_record(report(), tmp_path)
+    write_fit_record([report()], tmp_path)
     before = sorted(tmp_path.rglob("*"))
 
     def fail(passes, folder):
@@ -67,5 +67,5 @@ def test_write_fit_record_that_fails_leaves_the_old_events(tmp_path, monkeypatch
 
     monkeypatch.setattr(fit_record, "_write_events", fail)
     with pytest.raises(OSError, match="disk full"):
-        write_fit_record(report(), tmp_path)
+        write_fit_record([report()], tmp_path)
     assert sorted(tmp_path.rglob("*")) == before

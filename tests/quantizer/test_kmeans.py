@@ -35,7 +35,7 @@ def squared_distances(frames: torch.Tensor, centroids: torch.Tensor) -> torch.Te
 def test_lloyd_same_start_as_sklearn_has_same_inertia():
     data, start = blobs(), blobs(50, seed=1)
     model = KMeans(50, 8, algorithm="lloyd", tol=0)
-    report = model.fit([data[:1000], data[1000:]], start=torch.tensor(start))
+    (report,) = model.fit([data[:1000], data[1000:]], start=torch.tensor(start))
     other = SklearnKMeans(50, init=start, n_init=1, tol=0).fit(data)
     assert report.inertia == pytest.approx(other.inertia_, rel=1e-5)
 
@@ -43,7 +43,8 @@ def test_lloyd_same_start_as_sklearn_has_same_inertia():
 def test_lloyd_own_start_is_as_good_as_sklearns():
     data = blobs()
     mine = [
-        KMeans(50, 8, algorithm="lloyd", seed=s).fit([data]).inertia for s in range(3)
+        KMeans(50, 8, algorithm="lloyd", seed=s).fit([data])[0].inertia
+        for s in range(3)
     ]
     other = [
         SklearnKMeans(50, n_init=1, random_state=s).fit(data).inertia_ for s in range(3)
@@ -55,7 +56,10 @@ def test_minibatch_is_as_good_as_lloyd():
     data, conf = blobs(9000), {"nclusters": 30, "dim": 8, "batch_size": 500}
     mean = {
         name: np.mean(
-            [KMeans(algorithm=name, seed=s, **conf).fit(data).inertia for s in range(3)]
+            [
+                KMeans(algorithm=name, seed=s, **conf).fit(data)[0].inertia
+                for s in range(3)
+            ]
         )
         for name in ("lloyd", "minibatch")
     }
@@ -63,7 +67,7 @@ def test_minibatch_is_as_good_as_lloyd():
 
 
 def test_minibatch_passes_say_what_they_saw():
-    report = KMeans(20, 8, batch_size=500).fit(blobs(5000))
+    (report,) = KMeans(20, 8, batch_size=500).fit(blobs(5000))
     phases = [p.phase for p in report.passes]
     assert sorted(phases, key=["sample", "mini-batch", "lloyd"].index) == phases
     assert set(phases) == {"sample", "mini-batch", "lloyd"}
@@ -84,8 +88,8 @@ def test_plus_plus_start_beats_random_start_on_separate_blobs():
     rng = np.random.default_rng(0)
     data = 100.0 * rng.standard_normal((25, 1, 4)) + rng.standard_normal((25, 40, 4))
     frames = [data.reshape(-1, 4)]
-    smart = KMeans(25, 4, max_iter=1).fit(frames).inertia
-    blind = KMeans(25, 4, max_iter=1, init="random").fit(frames).inertia
+    smart = KMeans(25, 4, max_iter=1).fit(frames)[0].inertia
+    blind = KMeans(25, 4, max_iter=1, init="random").fit(frames)[0].inertia
     assert smart < 0.1 * blind
 
 
@@ -93,28 +97,28 @@ def test_plus_plus_start_in_many_dimensions_finds_separate_blobs():
     rng = np.random.default_rng(0)
     middle = 5.0 * rng.standard_normal((25, 1, 300))
     data = (middle + rng.standard_normal((25, 40, 300))).reshape(-1, 300)
-    report = KMeans(25, 300, max_iter=1).fit(data)
+    (report,) = KMeans(25, 300, max_iter=1).fit(data)
     assert report.inertia / report.num_frames < 1.05 * 300
 
 
 def test_fit_report_inertia_is_that_of_the_stored_centroids():
     data = torch.tensor(blobs())
     model = KMeans(20, 8)
-    report = model.fit([data])
+    (report,) = model.fit([data])
     best = squared_distances(data, model.centroids).min(dim=1).values
     assert report.inertia == pytest.approx(float(best.sum()), rel=1e-5)
     assert report.num_frames == len(data)
 
 
 def test_lloyd_inertia_never_rises():
-    report = KMeans(20, 8, algorithm="lloyd", tol=0).fit([blobs()])
+    (report,) = KMeans(20, 8, algorithm="lloyd", tol=0).fit([blobs()])
     curve = [p.inertia for p in report.passes]
     assert len(curve) > 3
     assert all(after <= before * (1 + 1e-6) for before, after in zip(curve, curve[1:]))
 
 
 def test_lloyd_max_iter_is_the_number_of_updates():
-    report = KMeans(20, 8, algorithm="lloyd", max_iter=2, tol=0).fit([blobs()])
+    (report,) = KMeans(20, 8, algorithm="lloyd", max_iter=2, tol=0).fit([blobs()])
     assert len(report.passes) == 3
 
 
@@ -138,7 +142,7 @@ def test_fit_start_far_away_reseeds_empty_units(algorithm):
     start = torch.full((10, 8), 1e4)
     start[0] = 0
     model = KMeans(10, 8, algorithm=algorithm)
-    report = model.fit([blobs()], start=start)
+    (report,) = model.fit([blobs()], start=start)
     assert report.active_units == 10
     assert model.centroids.abs().max() < 100
 
@@ -147,7 +151,7 @@ def test_fit_reseed_off_keeps_the_empty_unit_and_stays_finite():
     start = torch.tensor(blobs(10, seed=1))
     start[3] = 1e4
     model = KMeans(10, 8, reseed_empty=False)
-    assert model.fit([blobs()], start=start).active_units == 9
+    assert model.fit([blobs()], start=start)[0].active_units == 9
     assert torch.equal(model.centroids[3], start[3])
 
 
@@ -163,7 +167,7 @@ def test_fit_duplicated_frames_are_refused_as_collapsed(algorithm, distinct):
 def test_fit_as_many_distinct_frames_as_units_finds_them_all():
     points = blobs(6)
     model = KMeans(6, 8)
-    report = model.fit([np.repeat(points, 50, axis=0)])
+    (report,) = model.fit([np.repeat(points, 50, axis=0)])
     assert report.inertia == pytest.approx(0, abs=1e-6)
     assert report.perplexity == pytest.approx(6)
 
@@ -191,7 +195,7 @@ def test_fit_parts_arrays_and_memory_maps_give_the_same(tmp_path):
 def test_fit_reseeding_in_the_sample_gives_every_unit_a_frame():
     start = torch.full((10, 8), 1e4)
     start[0] = 0
-    report = KMeans(10, 8).fit(blobs(), start=start)
+    (report,) = KMeans(10, 8).fit(blobs(), start=start)
     sample = [p for p in report.passes if p.phase == "sample"]
     assert (sample[0].empty_units, sample[-1].empty_units) == (9, 0)
 
@@ -356,8 +360,8 @@ def test_fit_on_cuda_agrees_with_cpu(algorithm):
     data, start = blobs(), torch.tensor(blobs(20, seed=1))
     cpu = KMeans(20, 8, algorithm=algorithm)
     gpu = KMeans(20, 8, algorithm=algorithm).cuda()
-    inertia = cpu.fit([data], start=start).inertia
-    assert gpu.fit([data], start=start).inertia == pytest.approx(inertia, rel=0.01)
+    inertia = cpu.fit([data], start=start)[0].inertia
+    assert gpu.fit([data], start=start)[0].inertia == pytest.approx(inertia, rel=0.01)
     units = gpu.assign(torch.tensor(data).cuda()).cpu()
     gpu.cpu()
     assert (units == gpu.assign(torch.tensor(data))).float().mean() > 0.999

@@ -37,7 +37,7 @@ CASES: dict[str, dict] = {
 
 def fit(case: str, part: np.ndarray) -> tuple[torch.Tensor, float, int]:
     model = KMeans(20, 160, **CASES[case]["conf"])
-    report = model.fit(part, start=CASES[case].get("start"))
+    (report,) = model.fit(part, start=CASES[case].get("start"))
     return model.centroids, report.inertia, report.num_frames
 
 

@@ -68,6 +68,37 @@ def test_frames_without_cmvn_are_kaldi_cepstra_and_their_deltas():
     torch.testing.assert_close(frames[0], expected, atol=1e-2, rtol=1e-3)
 
 
+def test_frames_every_20_ms_are_every_second_cepstrum_with_deltas_of_its_own():
+    wav, lengths = noise(1, 8000), torch.tensor([8000])
+    conf = {"cmvn": "none", "sample_rate": 8000}
+    fine, _ = build_upstream("mfcc", conf).frames(wav, lengths)
+    coarse, _ = build_upstream("mfcc", {**conf, "frame_shift": 20}).frames(wav, lengths)
+    assert torch.equal(coarse[0, :, :13], fine[0, ::2, :13])
+    assert not torch.allclose(coarse[0, :, 13:], fine[0, ::2, 13:], atol=0.1)
+
+
+@pytest.mark.parametrize("shift", [10, 20, 25])
+@pytest.mark.parametrize("first, last", [(0, 1), (4, 5), (17, 30)])
+def test_frame_window_holds_all_that_frames_are_made_from(shift, first, last):
+    conf = {"cmvn": "none", "frame_shift": shift}
+    upstream, wav = build_upstream("mfcc", conf), noise(1, 16000)
+    whole, _ = upstream.frames(wav, torch.tensor([16000]))
+    start, stop = upstream.frame_window(first, last)
+    part, _ = upstream.frames(wav[:, start:stop], torch.tensor([stop - start]))
+    skip = first - start // upstream.frame_shift
+    assert torch.equal(part[0, skip : skip + last - first], whole[0, first:last])
+    assert stop - start <= upstream.receptive_field + (last - first - 1) * (
+        upstream.frame_shift
+    )
+
+
+def test_frames_of_the_default_shift_are_those_of_10_ms_to_the_bit():
+    wav, lengths = noise(1, 8000), torch.tensor([8000])
+    default, named = build_upstream("mfcc"), build_upstream("mfcc", {"frame_shift": 10})
+    assert torch.equal(default.frames(wav, lengths)[0], named.frames(wav, lengths)[0])
+    assert default.identity() == named.identity() and default.tag == named.tag
+
+
 def test_frames_of_digital_silence_are_finite_and_near_zero():
     frames, _ = build_upstream("mfcc").frames(
         torch.zeros(1, 8000), torch.tensor([8000])
@@ -75,9 +106,20 @@ def test_frames_of_digital_silence_are_finite_and_near_zero():
     assert frames.abs().max() < 1e-3
 
 
-@pytest.mark.parametrize("fs, shift", [(8000, 80), (16000, 160), (22050, 220)])
-def test_num_frames_is_the_actual_count_at_every_rate(fs, shift):
-    upstream = build_upstream("mfcc", {"sample_rate": fs})
+@pytest.mark.parametrize(
+    "fs, milliseconds, shift",
+    [
+        (8000, 10, 80),
+        (16000, 10, 160),
+        (22050, 10, 220),
+        (8000, 20, 160),
+        (16000, 12.5, 200),
+        (16000, 25, 400),
+    ],
+)
+def test_num_frames_is_the_actual_count_at_every_rate(fs, milliseconds, shift):
+    conf = {"sample_rate": fs, "frame_shift": milliseconds}
+    upstream = build_upstream("mfcc", conf)
     assert upstream.frame_shift == shift and upstream.dim == 39
     for n in [0, 1, fs // 40 - 1, fs // 40, fs // 40 + shift, 1777]:
         frames, counts = upstream.frames(noise(1, max(n, 1)), torch.tensor([n]))
@@ -97,6 +139,8 @@ def test_frames_at_8_khz_have_no_empty_mel_band():
         ({}, "mfcc"),
         ({"cmvn": "none"}, "mfcc_nocmvn"),
         ({"sample_rate": 8000}, "mfcc_8k"),
+        ({"sample_rate": 8000, "frame_shift": 20}, "mfcc_8k_20ms"),
+        ({"frame_shift": 12.5, "cmvn": "none"}, "mfcc_12p5ms_nocmvn"),
         ({"sample_rate": 22050, "cmvn": "none"}, "mfcc_22050hz_nocmvn"),
     ],
 )
@@ -121,6 +165,9 @@ def test_save_weights_writes_nothing(tmp_path):
         ("mfcc", {"cmvn": "speaker"}, "cmvn 'speaker'.*utterance, none"),
         ("mfcc", {"sample_rate": 4000}, "sample_rate 4000"),
         ("mfcc", {"sample_rate": 16000.0}, "sample_rate 16000.0"),
+        ("mfcc", {"frame_shift": 0.5}, "frame_shift 0.5.*milliseconds from 1 to 25"),
+        ("mfcc", {"frame_shift": 160}, "frame_shift 160.*milliseconds from 1 to 25"),
+        ("mfcc", {"frame_shift": "20ms"}, "frame_shift '20ms'"),
         ("mfcc:x", {}, "mfcc has no checkpoint"),
     ],
 )

@@ -170,6 +170,30 @@ def test_scaling_the_waveform_changes_nothing_iff_it_is_normalized(
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("case", CASES)
+def test_frames_of_several_layers_lie_side_by_side_and_take_one_pass(
+    checkpoint, case, monkeypatch
+):
+    name = name_of(checkpoint(case), case, 0) + f"+1+{NUM_LAYERS}"
+    upstream = build_upstream(name)
+    passes = []
+    real = upstream._frames
+    monkeypatch.setattr(upstream, "_frames", lambda *a: passes.append(1) or real(*a))
+    wav, lengths = noise(2, 3000), torch.tensor([3000, 2100])
+    frames, counts = upstream.frames(wav, lengths)
+    assert len(passes) == 1
+    assert frames.shape[-1] == upstream.dim == 3 * upstream.layer_dim
+    for number, layer in enumerate((0, 1, NUM_LAYERS)):
+        alone, expected = build(checkpoint, case, layer).frames(wav, lengths)
+        part = frames[..., 16 * number : 16 * (number + 1)]
+        assert torch.equal(part, alone) and torch.equal(counts, expected)
+    assert upstream.tag == f"{case}_0+1+{NUM_LAYERS}"
+    again = build_upstream(upstream.config()["name"], upstream.config()["conf"])
+    assert again.identity() == upstream.identity()
+    assert build(checkpoint, case, NUM_LAYERS).identity() != upstream.identity()
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("case", SOME_CASES)
 def test_layers_after_the_wanted_one_are_dropped_and_never_run(
     checkpoint, case, tmp_path

@@ -97,7 +97,7 @@ def test_weight_file_of_something_else_is_refused(
 def test_unexpected_weights_are_named(tiny_bundle, tmp_path):
     state = torchaudio_model(CASE).state_dict()
     torch.save({**state, "surprise": torch.zeros(1)}, tmp_path / "x.pth")
-    with pytest.raises(DSUError, match="unexpected 1 weights: surprise"):
+    with pytest.raises(DSUError, match="unknown to the model, 1 weights: surprise"):
         build_upstream(
             "torchaudio:TINY_BASE@2", {"checkpoint": str(tmp_path / "x.pth")}
         )

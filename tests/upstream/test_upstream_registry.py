@@ -30,10 +30,10 @@ CHECKPOINTS = st.text(
 @given(
     family=st.sampled_from(["hf", "torchaudio"]),
     checkpoint=CHECKPOINTS,
-    layer=st.integers(0, 100),
+    layers=st.sets(st.integers(0, 100), min_size=1, max_size=4),
 )
-def test_parse_of_a_layered_name_is_undone_by_str(family, checkpoint, layer):
-    name = UpstreamName(family, checkpoint, layer)
+def test_parse_of_a_layered_name_is_undone_by_str(family, checkpoint, layers):
+    name = UpstreamName(family, checkpoint, tuple(sorted(layers)))
     assert parse_upstream_name(str(name)) == name
 
 
@@ -43,10 +43,11 @@ def test_parse_of_a_layered_name_is_undone_by_str(family, checkpoint, layer):
         ("mfcc", UpstreamName("mfcc")),
         (
             "hf:facebook/hubert-base-ls960@6",
-            UpstreamName("hf", "facebook/hubert-base-ls960", 6),
+            UpstreamName("hf", "facebook/hubert-base-ls960", (6,)),
         ),
-        ("hf:/data/a@b/m@0", UpstreamName("hf", "/data/a@b/m", 0)),
-        ("torchaudio:WAVLM_LARGE@21", UpstreamName("torchaudio", "WAVLM_LARGE", 21)),
+        ("hf:/data/a@b/m@0", UpstreamName("hf", "/data/a@b/m", (0,))),
+        ("hf:a+b/c@6+12+0@2+21", UpstreamName("hf", "a+b/c@6+12+0", (2, 21))),
+        ("torchaudio:WAVLM_LARGE@21", UpstreamName("torchaudio", "WAVLM_LARGE", (21,))),
     ],
 )
 def test_parse_of_documented_forms_gives_their_parts(text, name):
@@ -67,6 +68,11 @@ def test_parse_of_documented_forms_gives_their_parts(text, name):
         ("hf:a/b@", "layer '' is not a whole number"),
         ("hf:a/b@-1", "layer '-1' is not a whole number"),
         ("hf:a/b@06", "layer '06' is not a whole number"),
+        ("hf:a/b@6+", r"layer '' is not a whole number; .*'hf:a/b@6\+12'"),
+        ("hf:a/b@6,12", "layer '6,12' is not a whole number"),
+        ("hf:a/b@12+6", r"layers 12\+6 do not rise; write '@6\+12'"),
+        ("hf:a/b@6+6", r"layers 6\+6 do not rise; write '@6'"),
+        ("mfcc@3+4", "mfcc has no layers"),
         ("mfcc@3", "mfcc has no layers"),
         ("mfcc:x@3", "mfcc has no layers"),
     ],
