@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from espnet_dsu import DSUError
+from espnet_dsu import DSUError, UnitTokenizer
 from espnet_dsu.frontend import DiscreteUnitFrontend
 from espnet_dsu.units import collapse_units
 from espnet_dsu.units.pieces import UnitPieces
@@ -21,6 +21,8 @@ def folder(tmp_path_factory):
     pieces = UnitPieces.train(runs, K, 40)
     tokenizer.with_pieces(pieces).save_pretrained(folder / "pieces")
     train_bundle(folder / "other", K, seed=1)
+    two = UnitTokenizer.train(WAVS, 16000, nclusters=(K, 7))
+    two.save_pretrained(folder / "two")
     return folder
 
 
@@ -40,7 +42,7 @@ def cached_units(frontend):
     return [s.units.astype(np.int64) for s in sequences]
 
 
-@pytest.mark.parametrize("name", ["plain", "pieces"])
+@pytest.mark.parametrize("name", ["plain", "pieces", "two"])
 def test_frontend_waveforms_and_cached_units_give_the_same_output(folder, name):
     frontend = make(folder, name)
     from_wavs = frontend(*batch(WAVS, 0.0))
@@ -49,7 +51,7 @@ def test_frontend_waveforms_and_cached_units_give_the_same_output(folder, name):
     assert torch.equal(from_wavs[1], from_units[1])
 
 
-@pytest.mark.parametrize("name", ["plain", "pieces"])
+@pytest.mark.parametrize("name", ["plain", "pieces", "two"])
 def test_frontend_padding_and_neighbours_do_not_matter(folder, name):
     frontend = make(folder, name)
     units = cached_units(frontend)
@@ -67,6 +69,89 @@ def test_frontend_collapsed_output_has_one_embedding_per_run(folder):
     assert lengths.tolist() == [len(collapse_units(u)[0]) for u in units]
     keep = make(folder, collapse=False)
     assert keep(*batch(units, -1))[1].tolist() == [len(u) for u in units]
+
+
+@pytest.mark.parametrize("fusion", ["sum", "concat", "attention"])
+@pytest.mark.parametrize("init", ["random", "centroids"])
+def test_frontend_of_two_streams_has_one_embedding_per_run_of_pairs(
+    folder, fusion, init
+):
+    frontend = make(folder, "two", fusion=fusion, embedding_init=init)
+    units = cached_units(frontend)
+    output, lengths = frontend(*batch(units, -1))
+    runs = [torch.from_numpy(collapse_units(u)[0]) for u in units]
+    assert lengths.tolist() == [len(r) for r in runs]
+    for row, one in zip(output, runs):
+        expected = frontend.embedding(one[None])[0]
+        assert torch.allclose(row[: len(one)], expected, atol=1e-6)
+
+
+def test_frontend_frames_of_two_streams_stay_without_collapsing(folder):
+    frontend = make(folder, "two", collapse=False)
+    units = cached_units(frontend)
+    assert frontend(*batch(units, -1))[1].tolist() == [len(u) for u in units]
+
+
+STRONG = {"duration_jitter": 1.0, "time_warp": 0.5, "substitution": 0.3}
+
+
+@pytest.mark.parametrize("name", ["plain", "pieces", "two"])
+def test_frontend_varies_the_units_of_waveforms_in_training_only(folder, name):
+    frontend = make(folder, name, augment=STRONG)
+    plain = make(folder, name)
+    plain.load_state_dict(frontend.state_dict())
+    expected = plain(*batch(WAVS, 0.0))[0]
+    assert torch.equal(frontend(*batch(WAVS, 0.0))[0], expected)
+    outputs = [frontend.train()(*batch(WAVS, 0.0)) for _ in range(3)]
+    shapes = {(o.shape, float(o.sum())) for o, _ in outputs}
+    assert len(shapes) == 3
+    assert all((n > 0).all() for _, n in outputs)
+
+
+@pytest.mark.parametrize("name", ["plain", "pieces", "two"])
+def test_frontend_leaves_cached_units_as_the_preprocessor_made_them(folder, name):
+    frontend = make(folder, name, augment=STRONG, enable_sampling=True)
+    units = batch(cached_units(frontend), -1)
+    expected = frontend(*units)[0]
+    assert torch.equal(frontend.train()(*units)[0], expected)
+
+
+def test_frontend_samples_pieces_of_waveforms_in_training_only(folder):
+    frontend = make(folder, "pieces", enable_sampling=True, alpha=0.1)
+    best = frontend(*batch(WAVS, 0.0))[1]
+    assert torch.equal(frontend(*batch(WAVS, 0.0))[1], best)
+    drawn = [frontend.train()(*batch(WAVS, 0.0))[1].tolist() for _ in range(10)]
+    assert len(set(map(tuple, drawn))) > 1
+
+
+def test_frontend_begins_with_centroids_and_can_leave_them(folder):
+    frontend = make(folder, embedding_init="centroids", freeze_embedding=True).train()
+    assert frontend.embedding.embedding_dim == 39  # of MFCC
+    assert frontend.output_size() == 8
+    assert not frontend.embedding.weight.requires_grad
+    output, _ = frontend(*batch(WAVS, 0.0))
+    output.sum().backward()
+    assert frontend.embedding.projections[0].weight.grad.abs().sum() > 0
+
+
+def test_frontend_unknown_beginning_is_an_error(folder):
+    with pytest.raises(DSUError, match="'kmeans', expected random or centroids"):
+        make(folder, embedding_init="kmeans")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "expected"),
+    [("plain", (1, 4, 2), r"\(B, T\)"), ("two", (1, 4), r"\(B, T, 2\)")],
+)
+def test_frontend_other_number_of_streams_is_an_error(folder, name, shape, expected):
+    with pytest.raises(DSUError, match=expected):
+        make(folder, name)(torch.zeros(shape).long(), torch.tensor([4]))
+
+
+def test_frontend_unit_outside_its_own_stream_is_an_error(folder):
+    units = torch.tensor([[[K - 1, 6], [0, 7]]])
+    with pytest.raises(DSUError, match="from 6 to 7, expected 0..6"):
+        make(folder, "two")(units, torch.tensor([2]))
 
 
 def test_frontend_unit_is_the_row_of_its_embedding(folder):
@@ -91,7 +176,7 @@ def test_frontend_unit_zero_is_a_unit_and_learns(folder):
 def test_frontend_pieces_from_a_preprocessor_equal_its_own(folder):
     frontend = make(folder, "pieces")
     units = cached_units(frontend)
-    pieces = [torch.as_tensor(frontend.encode_pieces(u) + K) for u in units]
+    pieces = [torch.as_tensor(frontend.splitter(u)) for u in units]
     expected = frontend(*batch(units, -1))
     assert torch.equal(frontend(*batch(pieces, -1))[0], expected[0])
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from espnet_dsu import UnitTokenizer
+from espnet_dsu import DSUError, UnitTokenizer
 from espnet_dsu.preprocessor import UnitPreprocessor
 from espnet_dsu.units import collapse_units
 from espnet_dsu.units.pieces import UnitPieces
@@ -46,7 +46,7 @@ def test_units_become_pieces_offset_by_the_number_of_units(folder, units):
     preprocessor = make(folder)
     out = preprocessor("utt", {"speech": units})["speech"]
     assert out.min() >= K
-    assert np.array_equal(preprocessor.pieces.decode(out - K), np.arange(K))
+    assert np.array_equal(preprocessor.splitter.pieces.decode(out - K), np.arange(K))
 
 
 @pytest.mark.parametrize("name", ["plain", "pieces"])
@@ -70,13 +70,15 @@ def test_sampling_varies_the_pieces_and_keeps_the_units(folder, spoken):
     assert len({tuple(out) for out in outs}) > 1
     runs = collapse_units(spoken)[0]
     for out in outs:
-        assert np.array_equal(preprocessor.pieces.decode(out - K), runs)
+        assert np.array_equal(preprocessor.splitter.pieces.decode(out - K), runs)
 
 
 def test_sampling_happens_in_training_only(folder, spoken):
     preprocessor = make(folder, train=False, enable_sampling=True, alpha=0.1)
     outs = {tuple(preprocessor("u", {"speech": spoken})["speech"]) for _ in range(20)}
-    assert outs == {tuple(preprocessor.pieces.encode(collapse_units(spoken)[0]) + K)}
+    assert outs == {
+        tuple(preprocessor.splitter.pieces.encode(collapse_units(spoken)[0]) + K)
+    }
 
 
 def test_waveforms_and_text_pass_as_in_espnet(folder, tmp_path):
@@ -88,3 +90,39 @@ def test_waveforms_and_text_pass_as_in_espnet(folder, tmp_path):
     assert out["text"].tolist() == [3, 2]
     out = preprocessor("utt", {"speech": np.array([1, 1]), "text": "two"})
     assert out["text"].tolist() == [3]
+
+
+STRONG = {"duration_jitter": 1.0, "time_warp": 0.5, "substitution": 0.3}
+
+
+@pytest.mark.parametrize("name", ["plain", "pieces"])
+def test_augmentation_happens_in_training_only(folder, spoken, name):
+    varied, plain = make(folder, name, augment=STRONG), make(folder, name)
+    outs = {tuple(varied("u", {"speech": spoken})["speech"]) for _ in range(10)}
+    assert len(outs) > 5
+    same = make(folder, name, train=False, augment=STRONG)
+    expected = plain("u", {"speech": spoken})["speech"]
+    assert np.array_equal(same("u", {"speech": spoken})["speech"], expected)
+
+
+def test_units_of_streams_are_augmented_together(tmp_path):
+    wavs = [voice(1.5, i) for i in range(4)]
+    two = UnitTokenizer.train(wavs, 16000, nclusters=(K, 7))
+    two.save_pretrained(tmp_path / "two")
+    units = two.encode(wavs[0], 16000).units
+    plain = make(tmp_path, "two")("u", {"speech": units})["speech"]
+    assert np.array_equal(plain, collapse_units(units)[0])
+    varied = make(tmp_path, "two", augment=STRONG)("u", {"speech": units})["speech"]
+    assert varied.shape[1:] == (2,)
+    assert not np.array_equal(varied, plain)
+
+
+def test_units_are_left_to_the_frontend_without_a_bundle(units):
+    out = UnitPreprocessor(True)("utt", {"speech": units})["speech"]
+    assert np.array_equal(out, units)
+
+
+@pytest.mark.parametrize("conf", [{"augment": STRONG}, {"enable_sampling": True}])
+def test_varying_units_without_a_bundle_is_an_error(conf):
+    with pytest.raises(DSUError, match="tokenizer=<bundle>/config.yaml"):
+        UnitPreprocessor(True, **conf)

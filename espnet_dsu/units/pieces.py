@@ -130,6 +130,12 @@ class UnitPieces:
             "".join(self._processor.id_to_piece(int(p)) for p in pieces)
         )
 
+    def members(self) -> list[np.ndarray]:
+        """List the units (n,) of each piece; ``<unk>`` has none."""
+        ids = np.arange(len(self))
+        unknown = self._processor.unk_id()
+        return [self.decode(ids[i : i + 1]) if i != unknown else ids[:0] for i in ids]
+
     def check_covers(self, vocab_size: int) -> None:
         """Refuse a model in which some unit 0 .. K-1 is no piece."""
         unknown = self._processor.unk_id()

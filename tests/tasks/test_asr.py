@@ -10,7 +10,7 @@ import yaml
 from espnet_dsu import DSUError, plugin
 from espnet_dsu.tasks.checkpoint import check_arrived, read_checkpoint
 from espnet_dsu.units import UnitReader
-from tests.asr_experiment import CONFIG, LENGTHS_SEC, prepare, train, training_options
+from tests.asr_experiment import LENGTHS_SEC, train, training_options
 from tests.speech import train_bundle
 
 MODEL = "exp/asr/valid.acc.ave.pth"
@@ -162,26 +162,3 @@ def test_training_in_a_spawned_process_knows_the_plugin(copy):
     process.join(300)
     assert process.exitcode == 0
     assert (copy / "exp/spawned/1epoch.pth").exists()
-
-
-DECODERS = {
-    "transducer": {"hidden_size": 16},
-    "rnn": {"hidden_size": 16},
-    "transformer": {"linear_units": 16, "num_blocks": 1},
-}
-
-
-@pytest.mark.parametrize("decoder", DECODERS)
-def test_training_with_any_decoder_works_as_in_espnet(tmp_path, decoder):
-    if decoder == "transducer":
-        pytest.importorskip("warprnnt_pytorch", reason="ESPnet's transducer needs it")
-    prepare(tmp_path, with_pieces=False)
-    values = yaml.safe_load(CONFIG.read_text())
-    values["decoder"] = decoder
-    values["decoder_conf"] = DECODERS[decoder]
-    values["model_conf"] = {"ctc_weight": 0.3}
-    values["best_model_criterion"] = [["valid", "loss", "min"]]
-    values["max_epoch"] = 1
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
-    train(tmp_path, "--config", str(tmp_path / "config.yaml"))
-    assert (tmp_path / "exp/asr/1epoch.pth").exists()

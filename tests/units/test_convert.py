@@ -15,7 +15,7 @@ from espnet_dsu.units.convert import export_units, import_units
 from espnet_dsu.units.formats import FORMATS
 from espnet_dsu.units.unit_file import UnitFile
 
-SPEC = UnitSpec("hubert_km100", 100, 1, 320, 16000, "abc")
+SPEC = UnitSpec("hubert_km100", (100,), 320, 16000, "abc")
 NAMES = st.text("abc-_.|/09Zé語", min_size=1, max_size=8)
 UNITS = st.lists(st.integers(0, 99), min_size=1, max_size=20)
 SETS = st.dictionaries(NAMES, UNITS, min_size=1, max_size=5)
@@ -129,13 +129,13 @@ def test_import_json_ignores_other_keys_and_keeps_streams(tmp_path):
     path = tmp_path / "x.jsonl"
     line = {"id": "a", "units": [[1, 2], [3, 4]], "durations": [1, 2], "text": "hm"}
     path.write_text(json.dumps(line) + "\n")
-    spec = UnitSpec("x", 100, 2, 320, 16000, "abc")
+    spec = UnitSpec("x", (100, 100), 320, 16000, "abc")
     import_units(UnitFile(path, "jsonl"), tmp_path / "units", spec)
     assert read(tmp_path / "units") == {"a": [[1, 2], [3, 4], [3, 4]]}
 
 
 def test_streams_survive_jsonl_and_are_refused_elsewhere(tmp_path):
-    spec = UnitSpec("x", 100, 2, 320, 16000, "abc")
+    spec = UnitSpec("x", (100, 100), 320, 16000, "abc")
     units = {"a": [[1, 2], [1, 2], [1, 3]], "b": [[0, 0]]}
     fill(tmp_path / "ours", units, spec)
     file = UnitFile(tmp_path / "x.jsonl", "jsonl")
@@ -284,7 +284,7 @@ def test_export_takes_the_order_of_the_manifest(tmp_path):
 
 
 def test_export_unit_without_character_leaves_no_file(tmp_path):
-    spec = UnitSpec("x", 30000, 1, 320, 16000, "abc")
+    spec = UnitSpec("x", (30000,), 320, 16000, "abc")
     fill(tmp_path / "ours", {"a": [20991], "b": [20992]}, spec)
     with pytest.raises(DSUError, match="utterance b: unit 20992 has no character"):
         export_units(tmp_path / "ours", UnitFile(tmp_path / "x", "cjk"))

@@ -10,7 +10,7 @@ from espnet_dsu.errors import DSUError
 from espnet_dsu.units import UnitReader, UnitSpec, atomic_path, read_spec, write_units
 from espnet_dsu.units.files import count_lines, file_sha256
 
-SPEC = UnitSpec("mfcc_km100", 100, 1, 160, 16000, "abc")
+SPEC = UnitSpec("mfcc_km100", (100,), 160, 16000, "abc")
 
 
 def test_units_written_come_back_as_integers_in_order(tmp_path):
@@ -36,7 +36,7 @@ def test_units_any_content_survives_the_file(tmp_path_factory, many):
 
 
 def test_units_of_two_streams_come_back_in_shape(tmp_path):
-    spec = UnitSpec("x", 100, 2, 160, 16000, "abc")
+    spec = UnitSpec("x", (100, 100), 160, 16000, "abc")
     units = np.arange(10).reshape(5, 2)
     write_units(tmp_path, [("a", units)], spec)
     assert np.array_equal(UnitReader(tmp_path / "units.scp")["a"], units)

@@ -90,6 +90,9 @@ def test_bitrate_of_50_hz_and_500_units_is_that_of_the_challenge():
 def test_bitrate_counts_every_stream():
     two = sequence(np.zeros((100, 2)))
     assert two.bitrate(16) == pytest.approx(2 * 50 * 4)
+    assert two.bitrate(16, 4) == pytest.approx(50 * 4 + 50 * 2)
+    with pytest.raises(DSUError, match="3 numbers of units for 2 streams"):
+        two.bitrate(16, 4, 2)
     assert two.num_streams == 2
 
 
