@@ -1,4 +1,4 @@
-"""Pack a trained model and its tokenizer bundle into one archive."""
+"""Pack a trained model, its tokenizer bundle and a model card into one archive."""
 
 from __future__ import annotations
 
@@ -24,7 +24,13 @@ def get_parser() -> argparse.ArgumentParser:
     add("--asr_model_file", required=True, help="checkpoint")
     add("--lm_train_config", help="config.yaml of the language model's training")
     add("--lm_file", help="checkpoint of the language model")
+    add("--ngram_file", help="n-gram model")
+    add("--inference_config", help="decoding options that the model starts from")
+    add("--inference_args", default="", help="further ones: '--beam_size 5'")
     add("--option", action="append", default=[], help="further file; may be repeated")
+    add("--license", default="cc-by-4.0", help="licence, as the hub names it")
+    add("--lang", default="noinfo", help="ISO 639 codes of the languages: en,es")
+    add("--corpus", default="", help="name of the training data")
     return parser
 
 
