@@ -3,3 +3,6 @@
 # shellcheck disable=SC2034  # read by local/data.sh
 
 FSDD=${FSDD:-} # Free Spoken Digit Dataset: its folder or its .tar.gz (egs2/fsdd)
+MINI_AN4=${MINI_AN4:-} # ESPnet's mini AN4: its folder or its .tar.gz (egs2/mini_an4)
+MLSUPERB=${MLSUPERB:-} # ML-SUPERB: the unpacked folder, which holds <source>/<language>/wav (egs2/ml_superb, egs2/interspeech2024_dsu_challenge)
+LIBRISPEECH=${LIBRISPEECH:-} # LibriSpeech: the folder that is LibriSpeech/ or holds it (egs2/librispeech_100, egs2/librispeech)

@@ -15,9 +15,10 @@ prepare_data() { # stage 1; the recipe's own local/data.sh writes data/<set>
 
 perturb_speed() { # stage 2
     cached "data/${train_dset}" "" --inputs "data/${train_set}" --outputs "data/${train_dset}"/{wav.scp,text} \
-        --vars speed_perturb_factors -- \
+        --vars speed_perturb_factors ref_channels -- \
         "${python}" -m espnet_dsu.bin.perturb_speed --data_dir "data/${train_set}" \
-        --factors "${speed_perturb_factors}" --output_dir "data/${train_dset}"
+        --factors "${speed_perturb_factors}" --output_dir "data/${train_dset}" \
+        ${ref_channels:+--ref_channels "${ref_channels}"}
 }
 
 formatted_dir() { # SET: where stage 3 writes it; what trains still has to pass the length filter
@@ -28,13 +29,18 @@ formatted_dir() { # SET: where stage 3 writes it; what trains still has to pass 
 }
 
 format_audio() { # stage 3
-    local dset target
+    local dset target channel
     for dset in ${all_sets}; do
         target=$(formatted_dir "${dset}")
+        channel=()
+        # what stage 2 wrote has one channel
+        if [ -n "${ref_channels}" ] && [ "${dset}" != "${train_set}_sp" ]; then
+            channel=(--ref_channels "${ref_channels}")
+        fi
         cached "${target}" "${dset}" --inputs "data/${dset}" --outputs "${target}"/{wav.scp,text} \
-            --vars fs audio_format strict -- \
+            --vars fs audio_format strict ref_channels -- \
             "${python}" -m espnet_dsu.bin.format_data --data_dir "data/${dset}" --output_dir "${target}" \
-            --fs "${fs}" --audio_format "${audio_format}" --nj "${nj}" --strict "${strict}"
+            --fs "${fs}" --audio_format "${audio_format}" --nj "${nj}" --strict "${strict}" "${channel[@]}"
     done
 }
 

@@ -48,9 +48,10 @@ print(*difflib.get_close_matches(sys.argv[1], sys.argv[2:], 1))' "$1" $2 2> /dev
 }
 
 check_value() { # NAME OLD NEW: a new value is of the old one's kind: true or false, an integer, or a number
-    case $2 in
-        true | false) [[ $3 == true || $3 == false ]] || die "--$1 '$3': expected true or false" ;;
-        *[!0-9.]* | '') ;;
+    case $1,$2 in
+        nclusters,*) [[ $3 =~ ^[0-9]+([+][0-9]+)*$ ]] || die "--$1 '$3': expected an integer, or one for each stream: 500+2000" ;;
+        *,true | *,false) [[ $3 == true || $3 == false ]] || die "--$1 '$3': expected true or false" ;;
+        *,*[!0-9.]* | *,) ;;
         *.*) [[ $3 =~ ^[0-9]+(\.[0-9]+)?$ ]] || die "--$1 '$3': expected a number, for example $2" ;;
         *) [[ $3 =~ ^[0-9]+$ ]] || die "--$1 '$3': expected an integer, for example $2" ;;
     esac

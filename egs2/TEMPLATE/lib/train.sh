@@ -9,13 +9,15 @@ speech_data() { # SET KIND: "path,name,type" of a set's cached units or waveform
     esac
 }
 
-asr_options() { # ARRAY: append what statistics and training share
+asr_options() { # ARRAY [FOLDER]: append what statistics and training share; the training set may lie in FOLDER in parts
     local -n asr_out=$1
+    local speech text=${dumpdir}/raw/${train_dset}/text
+    speech=$(speech_data "${train_dset}" "${train_input}")
+    [ -z "${2:-}" ] || speech=$2/${speech##*/} text=$2/text
     asr_out+=(
         --use_preprocessor true --bpemodel "${bpemodel}" --token_type "${tgt_token_type}" --token_list "${token_list}"
         --non_linguistic_symbols "${nlsyms_txt}" --cleaner "${cleaner}" --g2p "${g2p}"
-        --train_data_path_and_name_and_type "$(speech_data "${train_dset}" "${train_input}")"
-        --train_data_path_and_name_and_type "${dumpdir}/raw/${train_dset}/text,text,text"
+        --train_data_path_and_name_and_type "${speech}" --train_data_path_and_name_and_type "${text},text,text"
         --valid_data_path_and_name_and_type "$(speech_data "${valid_set}" "${train_input}")"
         --valid_data_path_and_name_and_type "${dumpdir}/raw/${valid_set}/text,text,text"
     )
@@ -88,23 +90,41 @@ aggregate_stats() { # JOBS LOGDIR STATSDIR: join the jobs' statistics; batch siz
 }
 
 train_asr() { # stage 13
-    local inputs=()
+    local inputs=() parts=()
+    if [ "${num_splits_asr}" -gt 1 ]; then
+        parts=("${asr_stats_dir}/splits${num_splits_asr}")
+        split_training_set "${parts[@]}"
+    fi
     asr_inputs inputs
     stats_files inputs
     cached "${asr_exp}" "" --inputs "${inputs[@]}" --outputs "${asr_exp}/config.yaml" "${asr_exp}/*.ave*.pth" \
-        --vars asr_args cleaner g2p src_case fs feats_normalize --weights "${asr_exp}" -- run_asr_train
+        --vars asr_args cleaner g2p src_case fs feats_normalize num_splits_asr --weights "${asr_exp}" -- \
+        run_asr_train "${parts[@]}"
 }
 
-run_asr_train() {
-    local options=() words
-    asr_options options
+split_training_set() { # FOLDER: deal out there what training reads of the training set
+    local speech files
+    speech=$(speech_data "${train_dset}" "${train_input}")
+    files=("${speech%%,*}" "${dumpdir}/raw/${train_dset}/text")
+    files+=("${asr_stats_dir}"/train/{speech_shape,"text_shape.${tgt_token_type}"})
+    cached "$1" "" --inputs "${files[@]}" --outputs "${files[@]/#*\//$1/}" -- deal_training_set "$1" "${files[@]}"
+}
+
+deal_training_set() { # FOLDER FILE...: parts of units are units of the same bundle
+    deal_lines "${num_splits_asr}" "$@"
+    [ "${train_input}" != units ] || cp "${2%/*}/units.yaml" "$1/units.scp/"
+}
+
+run_asr_train() { # [FOLDER]: train on the set as it is, or on its parts in FOLDER
+    local options=() words shapes=${1:-${asr_stats_dir}/train}
+    [ $# -eq 0 ] || options+=(--multiple_iterator true)
+    asr_options options "$@"
     [ -z "${normalize_by}" ] || options+=(--normalize global_mvn --normalize_conf "stats_file=${normalize_by}")
     split_words words "${asr_args}"
     log "ASR training started... log: '${asr_exp}/train.log'"
     run_logged "${asr_exp}/train.log" ":train:\|epoch started\|epoch results" "${python}" -m espnet_dsu.bin.asr_train --ngpu "${ngpu}" \
         "${multi_gpu[@]}" "${options[@]}" \
-        --train_shape_file "${asr_stats_dir}/train/speech_shape" \
-        --train_shape_file "${asr_stats_dir}/train/text_shape.${tgt_token_type}" \
+        --train_shape_file "${shapes}/speech_shape" --train_shape_file "${shapes}/text_shape.${tgt_token_type}" \
         --valid_shape_file "${asr_stats_dir}/valid/speech_shape" \
         --valid_shape_file "${asr_stats_dir}/valid/text_shape.${tgt_token_type}" \
         --fold_length "${asr_speech_fold_length}" --fold_length "${asr_text_fold_length}" \

@@ -12,6 +12,12 @@ upstream_options() { # ARRAY: append what names the upstream and the quantizer
     done
 }
 
+check_streams() { # unit pieces are made of one stream of units
+    if [ "${src_token_type}" = bpe ] && [[ ${nclusters} == *+* || ${upstream##*@} == *+* ]]; then
+        die "--src_token_type bpe makes pieces of one stream of units, and --upstream ${upstream} --nclusters ${nclusters} are several; give --src_token_type unit"
+    fi
+}
+
 print_tokenizer_tag() { # the bundle's name, which Python alone makes up
     local options=()
     upstream_options options
@@ -43,7 +49,7 @@ train_tokenizer() { # stage 5
 
 tokenize() { # stage 6; what comes out is what each later stage reads: units, and text for the language models
     [ "${input}" != units ] || tokenize_sets
-    if ! "${skip_train}" && { "${use_lm}" || "${use_ngram}"; }; then
+    if ! "${skip_train}" && { "${need_lm}" || "${use_ngram}"; }; then
         make_lm_text
     fi
 }

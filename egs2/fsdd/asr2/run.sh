@@ -10,7 +10,7 @@ set -euo pipefail
     --speed_perturb_factors "0.9 1.0 1.1" \
     --fs 8k \
     --upstream mfcc \
-    --upstream_conf "sample_rate=8000" \
+    --upstream_conf "sample_rate=8000 frame_shift=20" \
     --nclusters 500 \
     --portion 1.0 \
     --max_frames 200000 \

@@ -1,0 +1,1 @@
+../../../librispeech_100/asr2/local/librispeech_data.py

@@ -1,0 +1,1 @@
+../../../ml_superb/asr2/local/prepare_ml_superb.py

@@ -1,0 +1,1 @@
+../../../librispeech/asr2/local/librispeech_download.py
