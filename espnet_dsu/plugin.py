@@ -19,6 +19,8 @@ from espnet_dsu.errors import DSUError
 FRONTEND = "discrete_unit"
 PREPROCESSOR = "discrete_unit"
 DATA_TYPE = "dsu_unit"
+MODEL = "torchaudio_transducer"
+PREENCODER = "unit_conv1d"
 # Each of these tasks has a registry of its own; asr_transducer and enh_s2t share or
 # copy the one of asr.
 FRONTEND_TASKS = ("asr", "slu", "st", "s2st")
@@ -36,15 +38,16 @@ _DATA_TYPE_HELP = (
 def register() -> None:
     """Register the plugin with ESPnet; further calls do nothing.
 
-    Registers the frontend ``discrete_unit`` for ASR, SLU, ST and S2ST, the preprocessor
-    ``discrete_unit`` for ASR, and the data type ``dsu_unit`` for cached units.
+    Registers the frontend ``discrete_unit`` for ASR, SLU, ST and S2ST; for ASR the
+    preprocessor ``discrete_unit``, the preencoder ``unit_conv1d`` and the model
+    ``torchaudio_transducer``; and the data type ``dsu_unit`` for cached units.
 
     Raises:
         DSUError: if another package has taken one of the names.
     """
     for task in FRONTEND_TASKS:
         _when_imported(f"espnet2.tasks.{task}", _register_frontend)
-    _when_imported("espnet2.tasks.asr", _register_preprocessor)
+    _when_imported("espnet2.tasks.asr", _register_for_asr)
     _when_imported("espnet2.train.dataset", _register_data_type)
 
 
@@ -63,15 +66,19 @@ def _register_frontend(module: ModuleType) -> None:
     )
 
 
-def _register_preprocessor(module: ModuleType) -> None:
+def _register_for_asr(module: ModuleType) -> None:
+    from espnet_dsu.models.transducer import TransducerASRModel
+    from espnet_dsu.models.unit_conv import UnitConv1d
     from espnet_dsu.preprocessor import UnitPreprocessor
 
-    _add(
-        module.preprocessor_choices.classes,
-        PREPROCESSOR,
-        UnitPreprocessor,
-        f"{module.__name__}.preprocessor_choices",
-    )
+    for kind, name, value in (
+        ("preprocessor", PREPROCESSOR, UnitPreprocessor),
+        ("preencoder", PREENCODER, UnitConv1d),
+        ("model", MODEL, TransducerASRModel),
+    ):
+        registry = f"{kind}_choices"
+        classes = getattr(module, registry).classes
+        _add(classes, name, value, f"{module.__name__}.{registry}")
 
 
 def _register_data_type(module: ModuleType) -> None:

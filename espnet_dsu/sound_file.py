@@ -105,10 +105,22 @@ def open_sound(source: str) -> Iterator[sf.SoundFile]:
         try:
             sound = sf.SoundFile(target)
         except sf.LibsndfileError as error:
-            raise AudioError(f"not readable as audio ({error.error_string})") from error
+            reason = f"not readable as audio ({error.error_string})"
+            raise AudioError(_compressed_sphere(head) or reason) from error
         with sound:
             _check(sound, head)
             yield sound
+
+
+def _compressed_sphere(head: bytes) -> str | None:
+    """Say so where the file is a NIST sphere file whose samples are compressed."""
+    coding = re.search(
+        rb"^NIST_1A.*\nsample_coding -s\d+ (\S*embedded-\S+)", head, re.S
+    )
+    return coding and (
+        f"compressed sphere file ({coding[1].decode(errors='replace')}), which is not "
+        "read; decompress it with `sph2pipe -p -f wav`"
+    )
 
 
 def _missing_samples(sound: sf.SoundFile, head: bytes) -> str | None:

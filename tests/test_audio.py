@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import kaldiio
@@ -110,6 +111,19 @@ def test_read_audio_not_audio_is_refused(tmp_path: Path, content: bytes) -> None
     (tmp_path / "a.wav").write_bytes(content)
     with pytest.raises(AudioError, match="^not readable as audio"):
         read_audio(str(tmp_path / "a.wav"))
+
+
+@pytest.mark.parametrize("coding", ["pcm,embedded-shorten-v2.00", "ulaw,embedded-w1"])
+def test_read_audio_compressed_sphere_says_how_to_decompress(
+    tmp_path: Path, coding: str
+) -> None:
+    sphere = sound_bytes(tone(2000), "NIST", "PCM_16")
+    field = f"sample_coding -s{len(coding)} {coding}".encode()
+    head = sphere[:900].replace(b"sample_coding -s3 pcm", field).strip()
+    (tmp_path / "a.sph").write_bytes(head.ljust(1024) + sphere[1024:])
+    message = f"compressed sphere file ({coding}), which is not read; decompress it"
+    with pytest.raises(AudioError, match=re.escape(message)):
+        read_audio(str(tmp_path / "a.sph"))
 
 
 @pytest.mark.parametrize("format", ["WAV", "FLAC", "NIST", "AIFF", "OGG"])

@@ -85,9 +85,17 @@ def test_convert_units_export_refuses_options_of_the_import(text, options):
 def test_convert_units_several_streams_of_a_foreign_tokenizer(tmp_path):
     (tmp_path / "x").write_text('{"id": "a", "units": [[1, 2], [3, 4]]}\n')
     files = ["--input", str(tmp_path / "x"), "--output", str(tmp_path / "units")]
-    main(["--from", "jsonl", *files, "--case", "ts", *FOREIGN, "--num_streams", "2"])
+    command = ["--from", "jsonl", *files, "--case", "ts", *FOREIGN]
+    main([*command, "--num_streams", "2"])
     reader = UnitReader(tmp_path / "units" / "units.scp")
-    assert reader.spec.num_streams == 2 and reader["a"].tolist() == [[1, 2], [3, 4]]
+    assert reader.spec.vocab_sizes == (8, 8) and reader["a"].tolist() == [
+        [1, 2],
+        [3, 4],
+    ]
+    main([*command, "--vocab_size", "4+5"])
+    assert UnitReader(tmp_path / "units" / "units.scp").spec.vocab_sizes == (4, 5)
+    with pytest.raises(DSUError, match="unit 3 in stream 0 is outside 0..2"):
+        main([*command, "--vocab_size", "3+5"])
 
 
 def test_convert_units_needs_one_direction(text, capsys):

@@ -72,18 +72,18 @@ def test_train_from_wav_scp_skips_and_names_bad_audio(tmp_path, caplog):
     (tmp_path / "utt1.wav").write_bytes(b"")
     tokenizer = UnitTokenizer.train(scp, nclusters=10)
     assert "utt1 is left out" in caplog.text
-    assert tokenizer.report.num_frames == 2 * 98
+    assert tokenizer.reports[0].num_frames == 2 * 98
 
 
 def test_train_portion_and_max_frames_bound_the_frames(tmp_path):
     scp = write_corpus(tmp_path, [1.0] * 8)
     half = UnitTokenizer.train(scp, nclusters=10, portion=0.5)
-    number, rest = divmod(half.report.num_frames, 98)
+    number, rest = divmod(half.reports[0].num_frames, 98)
     assert 0 < number < 8 and rest == 0
     few = UnitTokenizer.train(scp, nclusters=10, max_frames=50)
-    assert few.report.num_frames == 50
+    assert few.reports[0].num_frames == 50
     small = UnitTokenizer.train(scp, nclusters=10, max_memory="64.1MiB")
-    assert small.report.num_frames < 700
+    assert small.reports[0].num_frames < 700
 
 
 @pytest.mark.parametrize(

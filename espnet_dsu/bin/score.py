@@ -20,8 +20,8 @@ _REQUIRED = {
 }
 _OPTIONAL = {
     "decode_name": "name of the decoding; else of the folder above --output_dir",
-    "ref_token": "reference token file, for the TER",
-    "hyp_token": "hypothesis token file, for the TER",
+    "bpemodel": "sentencepiece model of the text, for the TER",
+    "nbest_dir": "{1..n}best_recog of the decoding, for the oracle WER",
     "utt2spk": "speakers, for sclite's rows by speaker",
     "nlsyms_txt": "symbols that do not count, one a line",
     "cleaner": "ESPnet text cleaner of the references",

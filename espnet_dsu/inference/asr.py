@@ -47,7 +47,7 @@ class Speech2Text(asr_inference.Speech2Text):
                 beside the checkpoint.
             asr_model_file: the checkpoint, e.g. ``valid.acc.ave.pth``.
             options: of ``espnet2.bin.asr_inference.Speech2Text``. ``ctc_weight`` is
-                1.0 for a model trained with CTC alone.
+                1.0 for a model trained with CTC alone, 0.0 for one without CTC.
 
         Raises:
             DSUError: if the checkpoint is unsafe, incomplete, or of another bundle.
@@ -55,11 +55,13 @@ class Speech2Text(asr_inference.Speech2Text):
         if asr_model_file is None:
             raise DSUError("asr_model_file is None, expected a checkpoint")
         _check_options(options)
-        # Before ESPnet loads the file in a way that would execute what is in it.
+        # Before ESPnet loads the files in a way that would execute what is in them.
         state = read_checkpoint(asr_model_file)
+        if options.get("lm_file") is not None:
+            read_checkpoint(options["lm_file"])
         if asr_train_config is None:
             asr_train_config = Path(asr_model_file).parent / "config.yaml"
-        options = _fit_to_ctc_only(asr_train_config, options)
+        options = _fit_to_model(asr_train_config, options)
         super().__init__(asr_train_config, asr_model_file, **options)
         if not options.get("quantize_asr_model"):
             check_arrived(self.asr_model, state, asr_model_file)
@@ -70,8 +72,13 @@ class Speech2Text(asr_inference.Speech2Text):
 
         Args:
             model_tag: a zip made by ``pack``, the folder it was unpacked to, or the id
-                of a model on the Hugging Face hub.
-            kwargs: further options of :class:`Speech2Text`.
+                of a model on the Hugging Face hub, ``<user>/<name>``, maybe with
+                ``@<branch, tag or commit>``.
+            kwargs: options of :class:`Speech2Text`; what is not given is as in the
+                decoding config that the model was packed with, if there was one.
+
+        Raises:
+            DSUError: if there is no such model, or it is incomplete or unsafe.
         """
         if model_tag is not None:
             kwargs = {**unpack_model(model_tag), **kwargs}
@@ -119,26 +126,34 @@ class Speech2Text(asr_inference.Speech2Text):
         return sequence.expand().units
 
 
-def _fit_to_ctc_only(config: str | Path, options: dict[str, Any]) -> dict[str, Any]:
-    """Decode a model that has no decoder by CTC alone.
+def _fit_to_model(config: str | Path, options: dict[str, Any]) -> dict[str, Any]:
+    """Choose the options that follow from what the model was trained as.
 
-    With ESPnet's default weight of 0.5 its beam search would be blind, since it chooses
-    candidates by the decoder's scores, and the text would be noise.
+    A model without a decoder is decoded by CTC alone: with ESPnet's default weight of
+    0.5 its beam search would be blind, since it chooses candidates by the decoder's
+    scores, and the text would be noise. A model without CTC is decoded without. A
+    transducer's search is told ``nbest``, which ESPnet forgets.
 
     Raises:
-        DSUError: if another weight is asked for.
+        DSUError: if another weight of CTC is asked for.
     """
     with open(config, encoding="utf-8") as f:
-        model_conf = yaml.safe_load(f).get("model_conf") or {}
-    if model_conf.get("ctc_weight") != 1.0:
+        values = yaml.safe_load(f)
+    if values.get("decoder") == "transducer":
+        search = {"nbest": options.get("nbest", 1)}
+        search.update(options.get("transducer_conf") or {})
+        return {**options, "transducer_conf": search}
+    trained = (values.get("model_conf") or {}).get("ctc_weight")
+    if trained not in (0.0, 1.0):
         return options
-    asked = options.get("ctc_weight", 1.0)
-    if asked != 1.0:
+    asked = options.get("ctc_weight", trained)
+    if asked != trained:
+        has = "CTC alone and has no decoder" if trained else "a decoder and has no CTC"
         raise DSUError(
-            f"ctc_weight is {asked}, but the model of {config} was trained with CTC "
-            "alone and has no decoder; decode with ctc_weight 1.0"
+            f"ctc_weight is {asked}, but the model of {config} was trained with {has}; "
+            f"decode with ctc_weight {float(trained)}"
         )
-    return {**options, "ctc_weight": 1.0}
+    return {**options, "ctc_weight": float(trained)}
 
 
 def _check_options(options: dict[str, Any]) -> None:

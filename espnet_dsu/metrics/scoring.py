@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import sentencepiece
+
 from espnet_dsu.errors import DSUError
 from espnet_dsu.metrics.bitrate import unit_bitrates
 from espnet_dsu.metrics.error_rate import (
@@ -17,6 +19,7 @@ from espnet_dsu.metrics.error_rate import (
     count_errors,
     word_tokenizer,
 )
+from espnet_dsu.metrics.nbest import oracle_rate, read_nbest
 from espnet_dsu.metrics.report import interval_text, write_results_md
 from espnet_dsu.metrics.sclite import (
     find_sclite,
@@ -41,11 +44,13 @@ class ScoreOptions:
         set_name: Name of the set in ``metrics.json``.
         metrics_json: ``exp/<name>/metrics.json``; the set is merged into it.
         decode_name: Name of the decoding; else that of the folder above output_dir.
-        ref_token, hyp_token: Token files; both or none; they give the TER.
+        bpemodel: sentencepiece model of the text; it gives the TER.
+        nbest_dir: ``{1..n}best_recog`` of the decoding; gives ``oracle_wer``.
         utt2spk: Kaldi file of speakers, for sclite's rows by speaker.
         nlsyms_txt: File of symbols that do not count, one a line.
         clean_ref, clean_hyp: Applied to each text before it is split.
-        units: Unit directory of the set; gives ``bitrate`` and ``bitrate_coded``.
+        units: Unit directory of the set; gives ``bitrate`` and ``bitrate_coded``, and
+            with several streams ``bitrate_stream0`` and so on.
         unit_pieces: ``bpe.model`` of the units; gives ``bitrate_pieces``.
         extra: Further metrics, each ``name=number``.
         use_sclite: Run sclite where it is installed, for its report.
@@ -57,8 +62,8 @@ class ScoreOptions:
     set_name: str
     metrics_json: str
     decode_name: str | None = None
-    ref_token: str | None = None
-    hyp_token: str | None = None
+    bpemodel: str | None = None
+    nbest_dir: str | None = None
     utt2spk: str | None = None
     nlsyms_txt: str | None = None
     clean_ref: Callable[[str], str] = str
@@ -67,13 +72,6 @@ class ScoreOptions:
     unit_pieces: str | None = None
     extra: Sequence[str] = ()
     use_sclite: bool = True
-
-    def __post_init__(self) -> None:
-        if (self.ref_token is None) != (self.hyp_token is None):
-            raise DSUError(
-                f"token files are {self.ref_token} and {self.hyp_token}, expected both "
-                "(for a TER) or none; give --ref_token and --hyp_token"
-            )
 
 
 def score_set(options: ScoreOptions) -> str:
@@ -88,12 +86,15 @@ def score_set(options: ScoreOptions) -> str:
     utt2spk = read_scp(options.utt2spk) if options.utt2spk else {}
     decode = options.decode_name or output_dir.absolute().parent.name
     entry: Entry = {"decode": decode}
-    for kind, (refs, hyps, tokenizer) in _inputs(options).items():
+    inputs = _inputs(options)
+    for kind, (refs, hyps, tokenizer) in inputs.items():
         directory = output_dir / f"score_{kind}"
         counts = score_texts(refs, hyps, tokenizer, directory, sclite, utt2spk)
         entry.update(rate_entry(kind, counts))
         entry["num_utts"] = len(refs)
         entry["num_missing"] = len(refs.keys() - hyps.keys())
+    if options.nbest_dir:
+        entry.update(_oracle(options, *inputs["wer"]))
     if options.units:
         entry.update(_bitrates(options.units, options.unit_pieces))
     entry.update(map(_metric, options.extra))
@@ -152,14 +153,8 @@ def _inputs(options: ScoreOptions) -> dict[str, tuple[Texts, Texts, Tokenizer]]:
         "wer": (refs, hyps, word_tokenizer(symbols)),
         "cer": (refs, hyps, char_tokenizer(symbols)),
     }
-    if options.ref_token and options.hyp_token:
-        tokens = _read_texts(options.ref_token, options.hyp_token)
-        inputs["ter"] = (*tokens, word_tokenizer())
-        if tokens[0].keys() != refs.keys():
-            raise DSUError(
-                f"{options.ref_token} has {len(tokens[0])} utterances, {options.ref} "
-                f"has {len(refs)}, expected the same ones; make the tokens of this set"
-            )
+    if options.bpemodel:
+        inputs["ter"] = (refs, hyps, _piece_tokenizer(options.bpemodel))
     return inputs
 
 
@@ -169,10 +164,36 @@ def _read_texts(ref: str, hyp: str) -> tuple[Texts, Texts]:
     return refs, hyps
 
 
+def _piece_tokenizer(path: str) -> Tokenizer:
+    try:
+        model = Path(path).read_bytes()
+        processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+    except (OSError, RuntimeError) as error:
+        raise DSUError(f"cannot read {path}, a sentencepiece model: {error}") from error
+    return lambda text: processor.encode(text, out_type=str)
+
+
+def _oracle(
+    options: ScoreOptions, refs: Texts, hyps: Texts, tokenizer: Tokenizer
+) -> Entry:
+    """Return the WER of the best hypothesis of each list; nothing of lists of one."""
+    nbest = read_nbest(str(options.nbest_dir))
+    if max(map(len, nbest.values())) == 1:
+        return {}
+    texts = {
+        utt: [options.clean_hyp(hyp.text) for hyp in nbest.get(utt, ())] for utt in refs
+    }
+    # What was scored counts as one of the list: text may come from a rescoring of it.
+    lists = {utt: [*texts[utt], hyps.get(utt, "")] for utt in refs}
+    return {"oracle_wer": round(oracle_rate(refs, lists, tokenizer), 4)}
+
+
 def _bitrates(units: str, unit_pieces: str | None) -> Entry:
     rates = unit_bitrates(units, _read_pieces(unit_pieces) if unit_pieces else None)
+    streams = {f"bitrate_stream{s}": rate for s, rate in enumerate(rates.streams)}
     named = {
         "bitrate": rates.challenge,
+        **(streams if len(streams) > 1 else {}),
         "bitrate_pieces": rates.pieces,
         "bitrate_coded": rates.coded,
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from espnet_dsu.errors import DSUError
+from espnet_dsu.upstream import weights
 
 
 def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
@@ -40,14 +41,7 @@ def check_arrived(
     Raises:
         DSUError: naming the first few weights that do not match.
     """
-    expected = model.state_dict().keys()
-    for what, names in (
-        ("lacks", expected - state.keys()),
-        ("has, unknown to the model,", state.keys() - expected),
-    ):
-        if names:
-            shown = ", ".join(sorted(names)[:3])
-            raise DSUError(
-                f"{path} {what} {len(names)} weights ({shown}, ...); use the "
-                "config.yaml that lies beside the checkpoint"
-            )
+    expected, remedy = model.state_dict().keys(), "use the config.yaml beside it"
+    weights.check_arrived(
+        path, expected - state.keys(), state.keys() - expected, remedy
+    )

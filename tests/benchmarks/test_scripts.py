@@ -116,7 +116,7 @@ def test_kmeans_fit_that_did_not_end_is_reported_as_longer() -> None:
 def test_differing_frames_counts_them_and_refuses_other_lengths(
     tmp_path: Path,
 ) -> None:
-    spec = UnitSpec("tag", 9, 1, 320, 16000, "0123456789abcdef")
+    spec = UnitSpec("tag", (9,), 320, 16000, "0123456789abcdef")
     write_units(tmp_path, [("a", np.array([1, 2, 3])), ("b", np.array([4]))], spec)
     text = tmp_path / "units.txt"
     text.write_text("b 4\na 1 7 3\n")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import sentencepiece
 
 from espnet_dsu.bin.compare_results import main as compare
 from espnet_dsu.bin.score import main as score
@@ -17,12 +19,19 @@ from espnet_dsu.metrics.report import compare_experiments, write_results_md
 from espnet_dsu.metrics.sclite import find_sclite
 from espnet_dsu.metrics.scoring import score_texts
 from espnet_dsu.metrics.store import merge_entry
+from espnet_dsu.token_list import make_token_list
 from espnet_dsu.units import UnitSpec, write_units
 from espnet_dsu.units.pieces import UnitPieces
 
 REF = {"a": "one two three", "b": "four five", "c": "", "d": "six"}
 HYP = {"a": "one too three four", "b": "five", "c": "x"}
 needs_sclite = pytest.mark.skipif(find_sclite() is None, reason="sclite is missing")
+
+
+def train_subwords(folder: Path) -> str:
+    (folder / "train").write_text("".join(f"{u} {t}\n" for u, t in REF.items() if t))
+    make_token_list([folder / "train"], folder / "tokens", nbpe=19)
+    return str(folder / "tokens" / "bpe.model")
 
 
 def write_text(path: Path, texts: dict[str, str]) -> str:
@@ -80,10 +89,10 @@ def test_score_results_md_has_espnets_tables(tmp_path):
 
 
 def test_score_again_replaces_rates_and_keeps_other_metrics(tmp_path):
-    (tmp_path / "tokens").write_text("a 1 2\nb 3\nc\nd\n")
-    tokens = [f"--{side}_token={tmp_path / 'tokens'}" for side in ("ref", "hyp")]
-    first = run_score(tmp_path, "--extra", "bitrate=1", "pnmi=0.5", *tokens)["test"]
-    assert (first["ter"], first["num_tokens"], first["pnmi"]) == (0, 3, 0.5)
+    model = ["--bpemodel", train_subwords(tmp_path)]
+    first = run_score(tmp_path, "--extra", "bitrate=1", "pnmi=0.5", *model)["test"]
+    assert first["num_tokens"] > first["num_words"] and first["pnmi"] == 0.5
+    assert first["ter"] > 0
     metrics = run_score(tmp_path, "--extra", "bitrate=2", hyp=REF)
     assert list(metrics) == ["test"]
     again = metrics["test"]
@@ -117,7 +126,8 @@ def test_score_symbols_and_cleaner_apply_before_counting(tmp_path):
 @pytest.mark.parametrize(
     "options, hyp, message",
     [
-        (["--ref_token", "t"], HYP, "expected both"),
+        (["--bpemodel", "/none/such"], HYP, "a sentencepiece model"),
+        (["--nbest_dir", "/none/such"], HYP, "no 1best_recog"),
         (["--nlsyms_txt", "/none/such"], HYP, "a file of symbols"),
         (["--extra", "bitrate"], HYP, "'bitrate', expected a name and a number"),
         ([], {"z": "x"}, "1 hypotheses have no reference: z"),
@@ -129,17 +139,40 @@ def test_score_bad_input_writes_no_metrics(tmp_path, options, hyp, message):
     assert not (tmp_path / "exp/x/metrics.json").exists()
 
 
-def test_score_tokens_of_another_set_are_refused(tmp_path):
-    tokens = write_text(tmp_path / "tokens", {"a": "1", "b": "2"})
-    with pytest.raises(DSUError, match="tokens has 2 utterances, .*ref has 4"):
-        run_score(tmp_path, "--ref_token", tokens, "--hyp_token", tokens)
+def test_score_subwords_are_those_of_the_model(tmp_path):
+    model = train_subwords(tmp_path)
+    entry = run_score(tmp_path, "--bpemodel", model)["test"]
+    processor = sentencepiece.SentencePieceProcessor(model_file=model)
+    pieces = {utt: processor.encode(text, out_type=str) for utt, text in REF.items()}
+    assert entry["num_tokens"] == sum(map(len, pieces.values()))
+    trn = (tmp_path / "exp/x/greedy/test/score_ter/ref.trn").read_text()
+    assert " ".join(pieces["a"]) in trn
+    assert "### TER" in (tmp_path / "exp/x/RESULTS.md").read_text()
+    assert run_score(tmp_path, "--bpemodel", model, hyp=REF)["test"]["ter"] == 0
+
+
+def test_score_lists_of_several_give_the_oracle(tmp_path):
+    for rank, hyps in ((1, HYP), (2, {"a": "one two three", "c": ""})):
+        for name in ("text", "token"):
+            (tmp_path / f"{rank}best_recog").mkdir(exist_ok=True)
+            write_text(tmp_path / f"{rank}best_recog" / name, hyps)
+        for name in ("token_int", "score"):
+            numbers = {utt: "1" for utt in hyps}
+            write_text(tmp_path / f"{rank}best_recog" / name, numbers)
+    options = ("--nbest_dir", str(tmp_path))
+    entry = run_score(tmp_path, *options)["test"]
+    # Of 6 words, b lacks one and d is missing; a and c have a perfect second best.
+    assert entry["oracle_wer"] == pytest.approx(200 / 6, abs=1e-4)
+    assert "|oracle_wer|" in (tmp_path / "exp/x/RESULTS.md").read_text()
+    shutil.rmtree(tmp_path / "2best_recog")
+    assert "oracle_wer" not in run_score(tmp_path, *options)["test"]
 
 
 def test_score_utterance_twice_is_refused(tmp_path):
-    tokens = tmp_path / "tokens"
-    tokens.write_text("a 1\na 2\n")
+    run_score(tmp_path)
+    (tmp_path / "twice").write_text("a 1\na 2\n")
     with pytest.raises(DSUError, match="duplicate id 'a'"):
-        run_score(tmp_path, "--ref_token", str(tokens), "--hyp_token", str(tokens))
+        run_score(tmp_path, "--hyp", str(tmp_path / "twice"))
 
 
 @needs_sclite
@@ -191,7 +224,7 @@ def test_reports_without_metrics_say_what_is_missing(tmp_path, make):
 
 
 def test_score_units_give_the_bitrates(tmp_path):
-    spec = UnitSpec("t", 256, 1, frame_shift=160, sample_rate=16000, fingerprint="f")
+    spec = UnitSpec("t", (256,), frame_shift=160, sample_rate=16000, fingerprint="f")
     units = {"a": np.array([3, 3, 3, 0, 0]), "b": np.array([7, 7, 7, 7, 1])}
     write_units(tmp_path / "units", units.items(), spec)
     runs = [np.array([3, 0]), np.array([7, 1])] * 20
@@ -211,8 +244,20 @@ def test_score_units_give_the_bitrates(tmp_path):
     assert "|dataset|bitrate|bitrate_pieces|bitrate_coded|" in text
 
 
+def test_score_units_of_streams_give_the_bitrate_of_each(tmp_path):
+    spec = UnitSpec("t", (4, 256), frame_shift=160, sample_rate=16000, fingerprint="f")
+    units = {"a": np.array([[3, 7], [3, 7], [3, 8], [0, 8], [0, 8]])}
+    write_units(tmp_path / "units", units.items(), spec)
+    entry = run_score(tmp_path, "--units", str(tmp_path / "units"))["test"]
+    # 3 runs of 2 + 8 bits in 5 frames of 10 ms.
+    assert (entry["bitrate_stream0"], entry["bitrate_stream1"]) == (120, 480)
+    assert entry["bitrate"] == 600
+    text = (tmp_path / "exp/x/RESULTS.md").read_text()
+    assert "|dataset|bitrate|bitrate_stream0|bitrate_stream1|bitrate_coded|" in text
+
+
 def test_score_unit_pieces_that_cannot_be_read_are_named(tmp_path):
-    spec = UnitSpec("t", 4, 1, frame_shift=160, sample_rate=16000, fingerprint="f")
+    spec = UnitSpec("t", (4,), frame_shift=160, sample_rate=16000, fingerprint="f")
     write_units(tmp_path / "units", [("a", np.array([1]))], spec)
     path = tmp_path / "bpe.model"
     options = ["--units", str(tmp_path / "units"), "--unit_pieces", str(path)]

@@ -64,6 +64,7 @@ def tokenize(o: Options) -> None:
     target = o["output_dir"][0]
     ids = keys(o["wav_scp"][0])
     write(f"{target}/units.1.ark", digest(f"{o['tokenizer'][0]}/config.yaml"))
+    write(f"{target}/units.yaml", "")
     lines = [f"{k} {target}/units.1.ark:{n}\n" for n, k in enumerate(ids)]
     write(f"{target}/units.scp", "".join(lines))
 
@@ -107,10 +108,19 @@ def aggregate_stats_dirs(o: Options) -> None:
 
 
 def decode(o: Options) -> None:
-    """A hypothesis for each key."""
+    """As many hypotheses for each key as asked for."""
+    for rank in range(1, int(o.get("nbest", ["1"])[0]) + 1):
+        for name in ("token", "token_int", "score", "text"):
+            lines = [f"{k} one {rank}\n" for k in keys(o["key_file"][0])]
+            write(f"{o['output_dir'][0]}/{rank}best_recog/{name}", "".join(lines))
+
+
+def rescore(o: Options) -> None:
+    """The second best of all, and weights."""
     for name in ("token", "token_int", "score", "text"):
-        lines = [f"{k} one\n" for k in keys(o["key_file"][0])]
-        write(f"{o['output_dir'][0]}/1best_recog/{name}", "".join(lines))
+        chosen = Path(o["nbest_dir"][0], "2best_recog", name).read_text()
+        write(f"{o['output_dir'][0]}/{name}", chosen)
+    write(f"{o['output_dir'][0]}/weights.json", "{}")
 
 
 def score(o: Options) -> None:
@@ -121,6 +131,14 @@ def score(o: Options) -> None:
     metrics[o["set_name"][0]] = {"wer": 0.0}
     write(str(path), json.dumps(metrics))
     write(str(path.with_name("RESULTS.md")), str(metrics))
+
+
+def download_model(o: Options) -> None:
+    """A model of units with pieces and no language model."""
+    for name in ("config.yaml", "model.pth"):
+        write(f"{o['asr_exp'][0]}/{name}", "")
+    for name in ("config.yaml", "bpe.model"):
+        write(f"{o['tokenizer_dir'][0]}/{name}", "")
 
 
 OUTPUTS = {
@@ -134,11 +152,14 @@ OUTPUTS = {
     "asr_train": train,
     "lm_train": train,
     "aggregate_stats_dirs": aggregate_stats_dirs,
+    "tokenize_text": lambda o: write(o["output"][0], "o n e\n"),
     "lm_calc_perplexity": lambda o: write(f"{o['output_dir'][0]}/ppl", "10"),
     "asr_inference": decode,
+    "rescore": rescore,
     "score": score,
     "pack": lambda o: write(o["outpath"][0], "zip"),
     "upload": lambda o: None,
+    "download_model": download_model,
 }
 
 
@@ -153,6 +174,7 @@ def main() -> None:
     with open(os.environ["FAKE_CALLS"], "a") as calls:
         record = {"module": sys.argv[2], "words": words, "options": options}
         record["threads"] = os.environ.get("OMP_NUM_THREADS", "")
+        record["gpu"] = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         calls.write(json.dumps(record) + "\n")
     if "print_tag" in options:
         print(f"{options['upstream'][0]}_km{options['nclusters'][0]}")

@@ -2,115 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-TEMPLATE = ROOT / "egs2" / "TEMPLATE"
-DATA_SH = """#!/usr/bin/env bash
-set -euo pipefail
-echo "$@" > data_opts
-for dset in train valid test; do
-    mkdir -p data/${dset}
-    rm -f data/${dset}/*
-    for n in 1 2 3 4 5; do
-        echo "${dset}-${n} audio/${dset}-${n}.wav" >> data/${dset}/wav.scp
-        echo "${dset}-${n} one two" >> data/${dset}/text
-    done
-done
-"""
-OPTIONS = (
-    "--train_set train --valid_set valid --test_sets test --lang en --upstream mfcc "
-    "--nclusters 500 --src_token_type unit --tgt_token_type word --use_lm false "
-    "--ngpu 0 --nj 2 --inference_nj 3"
-).split()
-
-
-class Recipe:
-    """A recipe folder whose --python is fake."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self.folder = folder
-        self.calls: list[str] = []
-        self.calls_file = folder / "calls.jsonl"
-        for name in ("asr2.sh", "path.sh", "db.sh"):
-            (folder / name).symlink_to(TEMPLATE / "asr2" / name)
-        self.write("local/data.sh", DATA_SH).chmod(0o755)
-        self.write("conf/train_asr.yaml", "frontend: discrete_unit\n")
-        self.write("conf/train_asr_fbank.yaml", "frontend: default\n")
-        fake = Path(__file__).with_name("fake_python.py")
-        shim = f"""#!/bin/sh
-case $1 in
-    -m) exec {sys.executable} -IS {fake} "$@" ;;
-    *) exec {sys.executable} "$@" ;;
-esac
-"""
-        self.python = self.write("fake python", shim)
-        self.python.chmod(0o755)
-        self.output = ""
-
-    def write(self, name: str, text: str) -> Path:
-        """Write a file of the recipe."""
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        return path
-
-    def run(self, *options: str, code: int = 0, failure: str = "") -> list[dict]:
-        """Run asr2.sh; return the python calls, without that for the tag."""
-        self.calls_file.write_text("")
-        environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
-        environment |= {"FAKE_CALLS": str(self.calls_file), "FAKE_FAILURE": failure}
-        done = subprocess.run(
-            ["./asr2.sh", *OPTIONS, "--python", str(self.python), *options],
-            cwd=self.folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.output = done.stdout
-        assert done.returncode == code, self.output
-        calls = [json.loads(line) for line in self.calls_file.read_text().splitlines()]
-        return [call for call in calls if "print_tag" not in call["options"]]
-
-    def modules(self, *options: str, **kwargs) -> list[str]:
-        """Run and return the modules called, each once, in order of first call."""
-        calls = self.run(*options, **kwargs)
-        return list(dict.fromkeys(c["module"].rsplit(".", 1)[1] for c in calls))
-
-
-@pytest.fixture
-def new_recipe(tmp_path: Path) -> Recipe:
-    """A recipe that has not run yet."""
-    return Recipe(tmp_path / "recipe")
-
-
-@pytest.fixture(scope="module")
-def once_run(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
-    """A recipe that has run with its defaults; to be copied, not changed."""
-    recipe = Recipe(tmp_path_factory.mktemp("once") / "recipe")
-    recipe.calls = recipe.modules()
-    return recipe
-
-
-@pytest.fixture
-def recipe(once_run: Recipe, tmp_path: Path) -> Recipe:
-    """A recipe of the test's own that has run with its defaults."""
-    copied = copy.copy(once_run)
-    copied.folder = tmp_path / "recipe"
-    copied.calls_file = copied.folder / "calls.jsonl"
-    shutil.copytree(once_run.folder, copied.folder, symlinks=True)
-    return copied
-
+from tests.recipes.dry_recipe import DATA_SH, Recipe
 
 DATA = ["format_data", "filter_data"]
 UNITS = ["train_tokenizer", "tokenize"]
@@ -344,6 +241,20 @@ def test_user_text_reaches_the_program_verbatim_in_words(recipe: Recipe) -> None
         (["--test_sets", " "], "--test_sets is required"),
         (["--input", "raw"], "--input 'raw': expected one of: units fbank"),
         (["--test_sets", "test train"], "--train_set train is a test set, too"),
+        (
+            ["--nclusters", "100+500", "--src_token_type", "bpe"],
+            "--src_token_type bpe makes pieces of one stream of units, and --upstream "
+            "mfcc --nclusters 100+500 are several; give --src_token_type unit",
+        ),
+        (
+            ["--upstream", "hf:a+b/c@6+12", "--src_token_type", "bpe"],
+            "--src_token_type bpe makes pieces of one stream of units, and --upstream "
+            "hf:a+b/c@6+12 --nclusters 500 are several; give --src_token_type unit",
+        ),
+        (
+            ["--nclusters", "100+"],
+            "--nclusters '100+': expected an integer, or one for each stream: 500+2000",
+        ),
         (
             ["--input", "fbank", "--decode_input", "units"],
             "--decode_input 'units': expected one of: wav",

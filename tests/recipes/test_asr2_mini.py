@@ -2,74 +2,38 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import soundfile
 
-ROOT = Path(__file__).parents[2]
+from tests.recipes import harness
+from tests.recipes.harness import copy_recipe, find_experiment, read_metrics
+
 pytestmark = pytest.mark.recipe
 OPTIONS = [
-    "--local_data_opts",
-    "--num_train 24 --num_valid 6 --num_test 6",
-    "--asr_config",
-    "conf/train_asr_debug.yaml",
-    "--nclusters",
-    "20",
-    "--nj",
-    "2",
-    "--inference_nj",
-    "2",
-    "--ngpu",
-    "0",
+    *("--local_data_opts", "--num_train 24 --num_valid 6 --num_test 6"),
+    *("--asr_config", "conf/train_asr_debug.yaml", "--nclusters", "20"),
 ]
 
 
-def run_recipe(folder, *options):
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "OMP_NUM_THREADS": "1",
-        "MPLBACKEND": "agg",
-    }
-    done = subprocess.run(
-        ["./run.sh", *OPTIONS, *options],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=1500,
-    )
-    output = done.stdout + done.stderr
-    assert done.returncode == 0, output[-5000:]
-    return output
+def run_recipe(folder: Path, *options: str) -> str:
+    return harness.run_recipe(folder, *OPTIONS, *options)
 
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
     pytest.importorskip("espeakng_loader")
-    root = tmp_path_factory.mktemp("recipe")
-    for name in ("egs2", "conf"):
-        ignore = shutil.ignore_patterns("data", "dump", "exp", "downloads", ".stamps")
-        shutil.copytree(ROOT / name, root / name, symlinks=True, ignore=ignore)
-    folder = root / "egs2" / "digits" / "asr2"
+    folder = copy_recipe(tmp_path_factory.mktemp("recipe"), "digits/asr2")
     run_recipe(folder, "--skip_packing", "false")
     return folder
 
 
 @pytest.fixture(scope="module")
 def experiment(recipe):
-    (found,) = (recipe / "exp").glob("asr_train*km20_unit*")
-    return found
-
-
-def read_metrics(experiment):
-    return json.loads((experiment / "metrics.json").read_text())
+    return find_experiment(recipe, "asr_train*km20_unit*")
 
 
 def test_recipe_leaves_scores_in_espnets_form(experiment):
@@ -99,22 +63,7 @@ def test_recipe_packed_model_moves_and_transcribes(recipe, experiment, tmp_path)
     (archive,) = experiment.glob("*.zip")
     moved = shutil.copy(archive, tmp_path / "model.zip")
     wav = next((recipe / "downloads").rglob("*test*.wav"))
-    code = (
-        "import sys, soundfile\n"
-        "from espnet_dsu import Speech2Text\n"
-        "model = Speech2Text.from_pretrained(sys.argv[1], beam_size=3)\n"
-        "print('heard', model(soundfile.read(sys.argv[2])[0])[0][0])\n"
-    )
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(moved), str(wav)],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert soundfile.info(wav).frames > 0
-    assert done.returncode == 0 and "heard" in done.stdout, done.stderr[-3000:]
+    assert harness.transcribe(moved, wav, tmp_path) is not None
 
 
 def test_recipe_other_number_of_units_redoes_what_depends_on_it(recipe):
@@ -135,8 +84,7 @@ def test_recipe_with_pieces_subword_sampling_lm_and_speeds_runs(recipe):
         *("--tgt_token_type", "char", "--inference_args", "--lm_weight 0.1"),
         *("--asr_args", "--preprocessor_conf enable_sampling=true --max_epoch 1"),
     )
-    (found,) = (recipe / "exp").glob("asr_train*bpe_unigram60*_sp")
-    assert read_metrics(found)
+    assert read_metrics(find_experiment(recipe, "asr_train*bpe_unigram60*_sp"))
 
 
 def test_recipe_fbank_baseline_and_one_table_beside_units(recipe, experiment):
@@ -156,3 +104,12 @@ def test_recipe_fbank_baseline_and_one_table_beside_units(recipe, experiment):
         check=True,
     )
     assert experiment.name in done.stdout and fbank.name in done.stdout
+
+
+def test_recipe_with_its_published_model_scores_as_its_own(recipe, experiment):
+    (archive,) = experiment.glob("*.zip")
+    run_recipe(recipe, "--download_model", str(archive))
+    published = find_experiment(recipe, "asr_*zip")
+    scores, expected = read_metrics(published)["test"], read_metrics(experiment)["test"]
+    for key in ("wer", "cer", "sub", "del", "ins", "bitrate"):
+        assert scores[key] == expected[key]

@@ -334,7 +334,7 @@ def test_shellcheck_finds_nothing_from_any_folder(folder: str) -> None:
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda s: str(s.relative_to(ROOT)))
 def test_script_keeps_to_its_size_and_stops_at_errors(script: Path) -> None:
     text = script.read_text()
-    limits = {"run.sh": 40, "asr2.sh": 200}
+    limits = {"run.sh": 40, "asr2.sh": 230}
     assert len(text.splitlines()) <= limits.get(script.name, 150)
     assert not re.search(r"^\s*eval\s", text, re.MULTILINE)
     if os.access(script, os.X_OK):

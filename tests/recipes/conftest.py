@@ -1,0 +1,35 @@
+"""Dry recipes for the tests of asr2.sh."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.recipes.dry_recipe import Recipe
+
+
+@pytest.fixture
+def new_recipe(tmp_path: Path) -> Recipe:
+    """A recipe that has not run yet."""
+    return Recipe(tmp_path / "recipe")
+
+
+@pytest.fixture(scope="session")
+def once_run(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    """A recipe that has run with its defaults; to be copied, not changed."""
+    recipe = Recipe(tmp_path_factory.mktemp("once") / "recipe")
+    recipe.calls = recipe.modules()
+    return recipe
+
+
+@pytest.fixture
+def recipe(once_run: Recipe, tmp_path: Path) -> Recipe:
+    """A recipe of the test's own that has run with its defaults."""
+    copied = copy.copy(once_run)
+    copied.folder = tmp_path / "recipe"
+    copied.calls_file = copied.folder / "calls.jsonl"
+    shutil.copytree(once_run.folder, copied.folder, symlinks=True)
+    return copied
