@@ -57,8 +57,13 @@ class UnitEncoder:
         return self._upstream
 
     def load_upstream(self) -> Upstream:
-        """Load the upstream anew, with the weights of the bundle, on the CPU."""
-        return self._content.upstream.load()
+        """Load the upstream anew, with the weights of the bundle, on the CPU.
+
+        Libraries fill weights at random before they load them. The caller's random
+        numbers stay as they are: a training must not depend on when this happens.
+        """
+        with torch.random.fork_rng(devices=[]):
+            return self._content.upstream.load()
 
     def to(
         self: Encoder, device: str | torch.device, dtype: torch.dtype | None = None

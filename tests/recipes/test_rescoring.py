@@ -16,7 +16,7 @@ OPTIONS = (
     *("--local_data_opts", "--num_train 24 --num_valid 6 --num_test 6"),
     *("--asr_config", "conf/train_asr_debug.yaml", "--nclusters", "20"),
     *("--lm_config", "conf/train_lm_debug.yaml", "--use_lm", "false"),
-    *("--tgt_token_type", "bpe", "--tgt_nbpe", "30"),
+    *("--tgt_token_type", "bpe", "--tgt_nbpe", "22"),
     *("--num_splits_asr", "2", "--num_splits_lm", "2"),
     *("--use_rescoring", "true", "--rescore_nbest", "3"),
     *("--inference_args", "--beam_size 3 --maxlenratio -6"),
