@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from librispeech_parts import LM_TEXT, PARTS
 from tqdm import tqdm
@@ -120,17 +120,12 @@ def unpack(archive: Path, folder: Path, part: str) -> None:
         DSUError: the archive is damaged, holds names that lead out of the folder, or
             something else than the part.
     """
-    if not hasattr(tarfile, "data_filter"):
-        raise DSUError(
-            "this Python unpacks archives without checking their names; use 3.10.12, "
-            "3.11.4, 3.12 or later"
-        )
     temporary = folder / f"{part}.unpacking"
     shutil.rmtree(temporary, ignore_errors=True)
     logging.info(f"{archive}: unpacking to {folder}/LibriSpeech/{part}")
     try:
         with tarfile.open(archive) as tar:
-            tar.extractall(temporary, filter="data")
+            tar.extractall(temporary, members=map(_checked, tar))
         (folder / "LibriSpeech").mkdir(exist_ok=True)
         (temporary / "LibriSpeech" / part).rename(folder / "LibriSpeech" / part)
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
@@ -140,3 +135,17 @@ def unpack(archive: Path, folder: Path, part: str) -> None:
         ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _checked(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Refuse a member that is no plain file or folder inside the folder.
+
+    What ``filter="data"`` does in a newer Python; 3.10.11 and 3.11.3 lack it.
+    """
+    path = PurePosixPath(member.name)
+    if path.is_absolute() or ".." in path.parts:
+        raise tarfile.TarError(f"{member.name!r} leads out of the folder")
+    if not member.isfile() and not member.isdir():
+        raise tarfile.TarError(f"{member.name!r} is a link or a device")
+    member.mode = 0o755 if member.isdir() else 0o644
+    return member
