@@ -39,6 +39,7 @@ def get_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     for name, text in {**_REQUIRED, **_OPTIONAL}.items():
         add(f"--{name}", required=name in _REQUIRED, type=str_or_none, help=text)
+    add("--collapse", type=str2bool, default=True, help="the model reads unit runs")
     add("--extra", nargs="*", default=[], help="further metrics, like bitrate=410.0")
     add("--use_sclite", type=str2bool, default=True, help="report by sclite, if found")
     return parser

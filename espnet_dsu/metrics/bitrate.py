@@ -30,8 +30,8 @@ class Bitrates:
     frequencies themselves are not counted).
 
     Attributes:
-        challenge: where tokens are unit runs; with several streams, a run ends where
-            any stream changes.
+        challenge: where tokens are unit runs, or frame units if repeats are kept; with
+            several streams, a run ends where any stream changes.
         streams: the part of ``challenge`` that each stream has.
         pieces: where tokens are unit pieces; None without pieces.
         coded: of runs and durations.
@@ -45,12 +45,15 @@ class Bitrates:
     coded_durations: float
 
 
-def unit_bitrates(directory: str | Path, pieces: UnitPieces | None = None) -> Bitrates:
+def unit_bitrates(
+    directory: str | Path, pieces: UnitPieces | None = None, collapse: bool = True
+) -> Bitrates:
     """Measure a unit directory.
 
     Args:
         directory: of the units; utterances without any are not counted.
         pieces: what the units are split into for a model.
+        collapse: a model reads unit runs; else one unit for each frame.
 
     Raises:
         DSUError: The directory holds no units, or pieces are given for several streams.
@@ -68,18 +71,18 @@ def unit_bitrates(directory: str | Path, pieces: UnitPieces | None = None) -> Bi
             seen += np.bincount(stream, minlength=len(seen))
         durations_seen.update(durations.tolist())
         read = 0 if pieces is None else len(pieces.encode(runs[:, 0]))
-        rows.append((len(units), len(runs), read))
+        rows.append((len(units), len(runs) if collapse else len(units), read))
     if not rows:
         raise DSUError(f"{directory} holds no unit, expected at least one utterance")
-    frames, run_counts, read_tokens = np.array(rows).T
+    frames, unit_tokens, piece_tokens = np.array(rows).T
     seconds = frames * spec.frame_shift / spec.sample_rate
     of_units = sum(map(_ideal_bits, units_seen)) / seconds.sum()
     of_durations = _ideal_bits(np.array([*durations_seen.values()])) / seconds.sum()
-    streams = [_mean_rate(run_counts, size, seconds) for size in spec.vocab_sizes]
+    streams = [_mean_rate(unit_tokens, size, seconds) for size in spec.vocab_sizes]
     return Bitrates(
         sum(streams),
         tuple(streams),
-        None if pieces is None else _mean_rate(read_tokens, len(pieces), seconds),
+        None if pieces is None else _mean_rate(piece_tokens, len(pieces), seconds),
         float(of_units + of_durations),
         float(of_durations),
     )

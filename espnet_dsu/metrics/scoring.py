@@ -52,6 +52,7 @@ class ScoreOptions:
         units: Unit directory of the set; gives ``bitrate`` and ``bitrate_coded``, and
             with several streams ``bitrate_stream0`` and so on.
         unit_pieces: ``bpe.model`` of the units; gives ``bitrate_pieces``.
+        collapse: The model reads unit runs; else ``bitrate`` counts repeats, too.
         extra: Further metrics, each ``name=number``.
         use_sclite: Run sclite where it is installed, for its report.
     """
@@ -70,6 +71,7 @@ class ScoreOptions:
     clean_hyp: Callable[[str], str] = str
     units: str | None = None
     unit_pieces: str | None = None
+    collapse: bool = True
     extra: Sequence[str] = ()
     use_sclite: bool = True
 
@@ -96,7 +98,7 @@ def score_set(options: ScoreOptions) -> str:
     if options.nbest_dir:
         entry.update(_oracle(options, *inputs["wer"]))
     if options.units:
-        entry.update(_bitrates(options.units, options.unit_pieces))
+        entry.update(_bitrates(options.units, options.unit_pieces, options.collapse))
     entry.update(map(_metric, options.extra))
     key = merge_entry(metrics_json, options.set_name, entry)
     write_results_md(metrics_json.parent)
@@ -188,8 +190,9 @@ def _oracle(
     return {"oracle_wer": round(oracle_rate(refs, lists, tokenizer), 4)}
 
 
-def _bitrates(units: str, unit_pieces: str | None) -> Entry:
-    rates = unit_bitrates(units, _read_pieces(unit_pieces) if unit_pieces else None)
+def _bitrates(units: str, unit_pieces: str | None, collapse: bool) -> Entry:
+    pieces = _read_pieces(unit_pieces) if unit_pieces else None
+    rates = unit_bitrates(units, pieces, collapse)
     streams = {f"bitrate_stream{s}": rate for s, rate in enumerate(rates.streams)}
     named = {
         "bitrate": rates.challenge,

@@ -18,12 +18,12 @@ from espnet_dsu.units.pieces import UnitPieces
 MANY = st.lists(st.lists(st.integers(0, 7), min_size=1, max_size=30), min_size=1)
 
 
-def measure(folder, utterances, vocab_sizes=(8,), pieces=None):
+def measure(folder, utterances, vocab_sizes=(8,), pieces=None, collapse=True):
     arrays = [np.array(units) for units in utterances]
     spec = UnitSpec("t", vocab_sizes, 320, 16000, "f")
     items = ((f"u{index}", units) for index, units in enumerate(arrays))
     write_units(folder, items, spec)
-    return unit_bitrates(folder, pieces)
+    return unit_bitrates(folder, pieces, collapse)
 
 
 def entropy(symbols):
@@ -71,6 +71,15 @@ def test_bitrate_sums_the_streams_whose_runs_end_together(tmp_path):
     assert rates.challenge == pytest.approx(sum(rates.streams))
     streams = entropy([0, 0, 1]) + entropy([0, 1, 1])
     assert rates.coded == pytest.approx((streams + entropy([1, 2, 1])) / 0.08)
+
+
+def test_bitrate_with_repeats_counts_every_frame(tmp_path):
+    utterances = [[1, 1, 1, 2], [5, 5]]
+    kept = measure(tmp_path, utterances, collapse=False)
+    assert kept.challenge == pytest.approx(3 / 0.02)
+    removed = measure(tmp_path, utterances)
+    assert removed.challenge == pytest.approx((2 / 4 + 1 / 2) / 2 * 3 / 0.02)
+    assert removed.coded == kept.coded
 
 
 def test_bitrate_of_pieces_counts_what_the_model_reads(tmp_path):

@@ -88,7 +88,7 @@ score_set() { # SET TAG SUFFIX
     [ "${decode_input}" = "${train_input}" ] || name+=_${decode_input}
     options=(--nlsyms_txt "${nlsyms_txt}" --cleaner "${cleaner}")
     [ ! -e "${dumpdir}/raw/$1/utt2spk" ] || options+=(--utt2spk "${dumpdir}/raw/$1/utt2spk")
-    [ "${input}" != units ] || options+=(--units "${units_dir}/$1")
+    [ "${input}" != units ] || options+=(--units "${units_dir}/$1" --collapse "${collapse}")
     [ "${input}" != units ] || [ ! -e "${bundle_dir}/bpe.model" ] || options+=(--unit_pieces "${bundle_dir}/bpe.model")
     [ ! -e "${bpemodel}" ] || options+=(--bpemodel "${bpemodel}")
     [ ! -d "${asr_exp}/${inference_tag}/$1/nbest" ] || options+=(--nbest_dir "${asr_exp}/${inference_tag}/$1/nbest")
