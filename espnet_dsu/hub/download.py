@@ -11,7 +11,7 @@ from typing import Any
 
 from espnet_dsu.errors import DSUError
 from espnet_dsu.hub.client import explained, import_client
-from espnet_dsu.hub.layout import META, cache_dir, check_archive, extract, read_folder
+from espnet_dsu.hub.layout import META, cache_dir, extract, read_folder
 from espnet_dsu.hub.portable import read_config
 from espnet_dsu.units.files import file_sha256
 
@@ -85,7 +85,6 @@ def _unpack(archive: Path) -> Path:
     target = cache_dir() / file_sha256(archive)[:32]
     if target.is_dir():
         return target
-    check_archive(archive)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
         extract(archive, Path(temporary) / "model")

@@ -1,14 +1,23 @@
-"""Dry recipes for the tests of asr2.sh."""
+"""What tests of recipes share: dry recipes, and a stand-in for the hub."""
 
 from __future__ import annotations
 
 import copy
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.hub_server import HubServer
 from tests.recipes.dry_recipe import Recipe
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[HubServer]:
+    """A hub of the test module's own."""
+    with HubServer() as server:
+        yield server
 
 
 @pytest.fixture

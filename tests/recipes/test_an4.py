@@ -39,12 +39,6 @@ def real_archive() -> Path:
 
 
 @pytest.fixture(scope="module")
-def hub():
-    with HubServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory, hub: HubServer) -> Path:
     """The recipe after a run with the tiny HuBERT."""
     root = tmp_path_factory.mktemp("an4")

@@ -31,12 +31,6 @@ OPTIONS = (
 
 
 @pytest.fixture(scope="module")
-def hub():
-    with HubServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory, hub: HubServer) -> Path:
     """The recipe after its run."""
     root = tmp_path_factory.mktemp("challenge")

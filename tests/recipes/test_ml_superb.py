@@ -29,12 +29,6 @@ OPTIONS = (
 
 
 @pytest.fixture(scope="module")
-def hub():
-    with HubServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory, hub: HubServer) -> Path:
     """The recipe after its run."""
     root = tmp_path_factory.mktemp("ml_superb")
