@@ -15,7 +15,8 @@ from espnet_dsu.errors import DSUError
 from espnet_dsu.frontend import DiscreteUnitFrontend
 from espnet_dsu.inference.asr import Speech2Text
 from espnet_dsu.progress import track
-from espnet_dsu.tasks.asr import UnitASRTask, check_units
+from espnet_dsu.tasks.asr import UnitASRTask
+from espnet_dsu.tasks.units import check_units
 from espnet_dsu.units.files import count_lines
 
 

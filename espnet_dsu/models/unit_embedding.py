@@ -86,29 +86,49 @@ class UnitEmbedding(torch.nn.Embedding):
         return list(self.weight.split(self.vocab_sizes))
 
     def forward(
-        self, indices: torch.Tensor, surrogate: torch.Tensor | None = None
+        self,
+        indices: torch.Tensor,
+        surrogate: torch.Tensor | None = None,
+        streams: Sequence[int] | None = None,
     ) -> torch.Tensor:
         """Embed units (B, L) of one stream, or (B, L, S), as (B, L, E).
 
         A surrogate (B, L, S, D) gets the gradient of the rows that were looked up, as
         if it were them (straight-through; Bengio et al., 2013,
         https://arxiv.org/abs/1308.3432); the output is the same without it.
+
+        Where ``streams`` names some of the S, the others are left out: attention
+        weighs those that are left, and a sum is scaled up to that of all.
+
+        Raises:
+            DSUError: ``concat`` with some of the streams only.
         """
-        streams = indices.reshape(*indices.shape[:2], len(self.vocab_sizes))
-        rows = super().forward(streams + self.offsets)
+        units = indices.reshape(*indices.shape[:2], len(self.vocab_sizes))
+        rows = super().forward(units + self.offsets)
         if surrogate is not None:
             rows = rows + (surrogate - surrogate.detach()).to(rows.dtype)
-        return self._fuse(rows)
+        return self._fuse(rows, streams)
 
-    def _fuse(self, rows: torch.Tensor) -> torch.Tensor:
+    def _fuse(self, rows: torch.Tensor, streams: Sequence[int] | None) -> torch.Tensor:
         if self.joint:
+            if streams is not None and len(streams) < rows.shape[2]:
+                raise DSUError(
+                    f"streams {list(streams)} of {rows.shape[2]} are given, but "
+                    "fusion: concat needs all; train with fusion: sum or attention"
+                )
             return self.projections[0](rows.flatten(2))
         if self.projections:
             pairs = zip(self.projections, rows.unbind(dim=2))
             rows = torch.stack([layer(row) for layer, row in pairs], dim=2)
+        if streams is not None:
+            left = rows[:, :, list(streams)]
+            rows = left if self.scores is not None else left * self._scale(left)
         if self.scores is not None:
             rows = rows * self.scores(rows).softmax(dim=2)
         return rows.sum(dim=2)
+
+    def _scale(self, left: torch.Tensor) -> float:
+        return len(self.vocab_sizes) / left.shape[2]
 
 
 def centroid_rows(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from espnet2.tasks.asr import ASRTask
@@ -13,10 +11,9 @@ from espnet2.tasks.asr import ASRTask
 from espnet_dsu.errors import DSUError
 from espnet_dsu.frontend import DiscreteUnitFrontend
 from espnet_dsu.plugin import DATA_TYPE, FRONTEND, MODEL, PREPROCESSOR, register
-from espnet_dsu.tasks.checkpoint import check_arrived, read_checkpoint
+from espnet_dsu.tasks.checkpoint import CheckedLoading
+from espnet_dsu.tasks.units import check_units
 from espnet_dsu.tokenizer import UnitTokenizer
-from espnet_dsu.units.files import UnitReader, read_spec
-from espnet_dsu.units.spec import UnitSpec
 
 # What is done with units: to those of waveforms by the frontend, to cached ones by the
 # preprocessor.
@@ -33,7 +30,7 @@ _UNIT_OPTIONS = (
 register()
 
 
-class UnitASRTask(ASRTask):
+class UnitASRTask(CheckedLoading, ASRTask):
     """Train ESPnet's ASR models on units.
 
     Everything is ESPnet's: encoders, decoders, CTC, transducer, trainer. Added are
@@ -58,24 +55,6 @@ class UnitASRTask(ASRTask):
             # ESPnet does not ask for it after every kind of init.
             model.frontend.reload_pretrained_parameters()
         return model
-
-    @classmethod
-    def build_model_from_file(
-        cls,
-        config_file: Path | str | None = None,
-        model_file: Path | str | None = None,
-        device: str = "cpu",
-    ) -> tuple[Any, argparse.Namespace]:
-        """Build a trained model.
-
-        Raises:
-            DSUError: if the checkpoint is unsafe, incomplete, or of another bundle.
-        """
-        state = None if model_file is None else read_checkpoint(model_file)
-        model, args = super().build_model_from_file(config_file, model_file, device)
-        if state is not None and model_file is not None:
-            check_arrived(model, state, model_file)
-        return model, args
 
 
 def _check_transducer(args: argparse.Namespace) -> None:
@@ -110,30 +89,6 @@ def _check_bundle(args: argparse.Namespace) -> None:
                     "units change while the model learns; give waveforms "
                     f"(wav.scp,{name},sound)"
                 )
-
-
-def check_units(spec: UnitSpec, data: Iterable[Sequence[str]]) -> None:
-    """Make sure that cached units are read as units, and are of the space ``spec``.
-
-    Args:
-        spec: of the model's bundle.
-        data: (path, name, type), as of ``--train_data_path_and_name_and_type``.
-
-    Raises:
-        DSUError: naming the file and what is wrong with it.
-    """
-    for path, name, data_type in data:
-        if data_type == DATA_TYPE:
-            # A folder holds the parts of a training set (--multiple_iterator).
-            whole = not Path(path).is_dir()
-            found = UnitReader(path).spec if whole else read_spec(path)
-            spec.require_same(found, path)
-        elif Path(path).name == "units.scp":
-            # ESPnet's own types would read them as floats, which mean waveforms.
-            raise DSUError(
-                f"{path} holds units but would be read as {data_type!r}; write "
-                f"{path},{name},{DATA_TYPE}"
-            )
 
 
 def _complete_preprocessor(args: argparse.Namespace) -> None:

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from espnet_dsu.errors import DSUError
 from espnet_dsu.upstream import weights
+
+
+class CheckedLoading:
+    """A part of tasks: load a checkpoint as plain tensors, all of which must arrive."""
+
+    @classmethod
+    def build_model_from_file(
+        cls,
+        config_file: Path | str | None = None,
+        model_file: Path | str | None = None,
+        device: str = "cpu",
+    ) -> tuple[Any, argparse.Namespace]:
+        """Build a trained model.
+
+        Raises:
+            DSUError: if the checkpoint is unsafe, incomplete, or of another bundle.
+        """
+        state = None if model_file is None else read_checkpoint(model_file)
+        build: Any = super()
+        model, args = build.build_model_from_file(config_file, model_file, device)
+        if state is not None and model_file is not None:
+            check_arrived(model, state, model_file)
+        return model, args
 
 
 def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
