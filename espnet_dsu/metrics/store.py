@@ -81,15 +81,17 @@ def read_metrics(path: Path) -> dict[str, Entry]:
 def merge_entry(path: Path, set_name: str, entry: Entry) -> str:
     """Put the ``entry`` of a set into ``metrics.json`` and return its key.
 
-    Error rates of an earlier scoring go, other scalars stay unless given anew.
-    ``oracle_wer`` goes with the error rates: it belongs to the decoding, too.
+    Scalars of an earlier scoring stay unless given anew. Its error rates go where
+    there are new ones, and ``oracle_wer`` with them: it belongs to the decoding, too.
     """
     metrics = read_metrics(path) if path.exists() else {}
     key = set_name
     if metrics.get(set_name, {}).get("decode", entry["decode"]) != entry["decode"]:
         key = f"{entry['decode']}/{set_name}"
-    kept = other_metrics(metrics.get(key, {}))
-    kept.pop("oracle_wer", None)
+    kept = metrics.get(key, {})
+    if any(kind in entry for kind in KINDS):
+        kept = other_metrics(kept)
+        kept.pop("oracle_wer", None)
     metrics[key] = {**entry, **kept, **other_metrics(entry)}
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
