@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from espnet_dsu.errors import DSUError
     from espnet_dsu.frontend import DiscreteUnitFrontend
     from espnet_dsu.inference.asr import Speech2Text
+    from espnet_dsu.inference.units2speech import Units2Speech
     from espnet_dsu.tasks.asr import UnitASRTask
     from espnet_dsu.tokenizer import UnitTokenizer
     from espnet_dsu.units import UnitSequence, UnitSpec
@@ -29,6 +30,7 @@ __all__ = [
     "UnitSequence",
     "UnitSpec",
     "UnitTokenizer",
+    "Units2Speech",
     "__version__",
 ]
 
@@ -40,6 +42,7 @@ _MODULES = {
     "UnitSequence": "units",
     "UnitSpec": "units",
     "UnitTokenizer": "tokenizer",
+    "Units2Speech": "inference.units2speech",
 }
 
 

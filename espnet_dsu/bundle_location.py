@@ -8,7 +8,7 @@ from pathlib import Path
 from espnet_dsu.errors import DSUError
 
 CONFIG, QUANTIZER = "config.yaml", "quantizer.safetensors"
-BPE, UPSTREAM = "bpe.model", "upstream"
+BPE, UPSTREAM, VOCODER = "bpe.model", "upstream", "vocoder"
 
 
 def locate(path_or_tag: str | Path) -> Path:
@@ -35,7 +35,7 @@ def _download(tag: str) -> Path:
             f"{tag} is no local bundle, and huggingface_hub, which could download it, "
             "is not installed: pip install 'espnet_dsu[hub]'"
         ) from error
-    patterns = [CONFIG, QUANTIZER, BPE, f"{UPSTREAM}/*"]
+    patterns = [CONFIG, QUANTIZER, BPE, f"{UPSTREAM}/*", f"{VOCODER}/*"]
     try:
         directory = Path(snapshot_download(tag, allow_patterns=patterns))
     except Exception as error:  # many kinds of network and hub errors, one remedy

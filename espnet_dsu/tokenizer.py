@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from espnet_dsu import bundle
+from espnet_dsu.decoder import UnitDecoder
 from espnet_dsu.encoder import UnitEncoder
 from espnet_dsu.errors import DSUError
 from espnet_dsu.quantizer.base import FitReport, Quantizer, build_quantizer
@@ -36,8 +37,8 @@ from espnet_dsu.upstream import (
 from espnet_dsu.upstream.windows import Windowing
 
 
-class UnitTokenizer(UnitEncoder):
-    """Turn waveforms into units.
+class UnitTokenizer(UnitEncoder, UnitDecoder):
+    """Turn waveforms into units, and with a vocoder in the bundle back.
 
     Make one by :meth:`train` or :meth:`from_pretrained`. The upstream's weights are
     loaded when the first waveform comes, so models fed with cached units never hold
@@ -156,6 +157,7 @@ class UnitTokenizer(UnitEncoder):
 
     def _like(self, content: bundle.Bundle) -> UnitTokenizer:
         made = UnitTokenizer(content, self._upstream, self.reports)
+        made.directory = self.directory
         return made.to(self._device, self._dtype)
 
     def splitter(
@@ -201,7 +203,10 @@ class UnitTokenizer(UnitEncoder):
         Raises:
             DSUError: if something is missing or was changed.
         """
-        return cls(bundle.load(bundle.locate(path_or_tag)))
+        directory = bundle.locate(path_or_tag)
+        made = cls(bundle.load(directory))
+        made.directory = directory
+        return made
 
 
 def plan_tag(

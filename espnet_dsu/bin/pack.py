@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from espnet_dsu.bin.cli import run
-from espnet_dsu.hub import pack_asr
+from espnet_dsu.hub import pack_asr, pack_voc
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -27,18 +27,32 @@ def get_parser() -> argparse.ArgumentParser:
     add("--ngram_file", help="n-gram model")
     add("--inference_config", help="decoding options that the model starts from")
     add("--inference_args", default="", help="further ones: '--beam_size 5'")
-    add("--option", action="append", default=[], help="further file; may be repeated")
-    add("--license", default="cc-by-4.0", help="licence, as the hub names it")
-    add("--lang", default="noinfo", help="ISO 639 codes of the languages: en,es")
-    add("--corpus", default="", help="name of the training data")
+    voc = tasks.add_parser(
+        "voc",
+        help="unit vocoder",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    voc.add_argument("--outpath", required=True, help="zip to write")
+    voc.add_argument(
+        "--train_config", required=True, help="config.yaml of the training"
+    )
+    voc.add_argument("--model_file", required=True, help="checkpoint")
+    for task in (asr, voc):
+        add = task.add_argument
+        add("--option", action="append", default=[], help="further file; repeatable")
+        add("--license", default="cc-by-4.0", help="licence, as the hub names it")
+        add("--lang", default="noinfo", help="ISO 639 codes of the languages: en,es")
+        add("--corpus", default="", help="name of the training data")
     return parser
 
 
 def main(cmd: Sequence[str] | None = None) -> None:
     """Run the command."""
     args = vars(get_parser().parse_args(cmd))
-    args.pop("task")
-    pack_asr(**args)
+    if args.pop("task") == "voc":
+        pack_voc(**args)
+    else:
+        pack_asr(**args)
 
 
 if __name__ == "__main__":

@@ -11,14 +11,44 @@ from typing import Any
 import yaml
 
 from espnet_dsu import bundle
-from espnet_dsu.hub.portable import read_config
+from espnet_dsu.hub.portable import read_config, tokenizer_of
 from espnet_dsu.metrics.store import read_metrics
 from espnet_dsu.units.pieces import UnitPieces
 
-TASK = "automatic-speech-recognition"
 _RATES = {"wer": "WER", "cer": "CER"}
+_MANY = 10
 # ISO 639, and the word that the hub knows for many languages.
 _LANGUAGE = re.compile("[a-z]{2,3}|multilingual")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of model.
+
+    Attributes:
+        config: what its class calls its training config.
+        pipeline: the task, as the hub names it.
+        title: the task, for people.
+        metrics: keys of ``metrics.json`` that the hub shows, and their names.
+    """
+
+    config: str
+    pipeline: str
+    title: str
+    metrics: dict[str, str]
+
+
+KINDS = {
+    "asr": Kind(
+        "asr_train_config",
+        "automatic-speech-recognition",
+        "Speech Recognition",
+        _RATES,
+    ),
+    "voc": Kind(
+        "train_config", "audio-to-audio", "Speech Resynthesis", {**_RATES, "mcd": "MCD"}
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -30,12 +60,14 @@ class Facts:
         lang: languages of the text, separated by commas.
         corpus: name of the training data; empty if there is none.
         decoding: options of decoding that the results were made with.
+        kind: of model, a key of ``KINDS``.
     """
 
     license: str
     lang: str
     corpus: str
     decoding: dict[str, Any] = field(default_factory=dict)
+    kind: str = "asr"
 
 
 def model_card(folder: Path, config_name: str, facts: Facts, tag: str) -> str:
@@ -51,38 +83,76 @@ def model_card(folder: Path, config_name: str, facts: Facts, tag: str) -> str:
     Returns:
         Markdown with the YAML front matter of the Hugging Face hub.
     """
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     config = read_config(folder / config_name)
     experiment = (folder / config_name).parent
-    frontend = config.get("frontend_conf") or {}
-    units = {}
-    if frontend.get("tokenizer"):
-        units = unit_facts((folder / frontend["tokenizer"]).parent)
-    template = files("espnet_dsu.hub").joinpath("card.md.j2").read_text("utf-8")
-    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
-    return environment.from_string(template).render(
+    tokenizer = tokenizer_of(config)
+    environment = Environment(
+        loader=FileSystemLoader(str(files("espnet_dsu.hub"))),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(f"card_{facts.kind}.md.j2").render(
         front_matter=_to_yaml(front_matter(experiment, facts, tag)),
         tag=tag,
         title=_title(tag),
         on_hub=tag == _title(tag),
-        rate=sample_rate(frontend.get("fs", 16000)),
-        ctc_only=facts.decoding.get("ctc_weight") == 1.0,
-        arguments="".join(f", {k}={v!r}" for k, v in facts.decoding.items()),
         results=_results(experiment / "RESULTS.md"),
-        units=units,
+        units=unit_facts((folder / tokenizer).parent) if tokenizer else {},
         config=_to_yaml({k: v for k, v in config.items() if v and k != "token_list"}),
         license=facts.license,
+        **(_recogniser if facts.kind == "asr" else _voice)(config, facts),
     )
+
+
+def _recogniser(config: dict[str, Any], facts: Facts) -> dict[str, Any]:
+    frontend = config.get("frontend_conf") or {}
+    return {
+        "rate": sample_rate(frontend.get("fs", 16000)),
+        "ctc_only": facts.decoding.get("ctc_weight") == 1.0,
+        "arguments": "".join(f", {k}={v!r}" for k, v in facts.decoding.items()),
+    }
+
+
+def _voice(config: dict[str, Any], facts: Facts) -> dict[str, Any]:
+    conf = config.get("vocoder_conf") or {}
+    speakers, styles = (
+        [name for name in sorted(ids, key=ids.__getitem__) if name != "<unk>"]
+        for ids in (config.get("spk2sid") or {}, config.get("style2id") or {})
+    )
+    embedding = conf.get("spk_embed_dim")
+    given = {"speaker": speakers[:1], "style": styles[:1]}
+    arguments = [f", {name}={value[0]!r}" for name, value in given.items() if value]
+    found = {
+        "sample rate": f"{sample_rate(config['fs'])} Hz",
+        "generator": f"`{config['generator']}`",
+        "speakers": _some(speakers),
+        "styles": _some(styles),
+        "speaker embedding": f"{embedding} values" if embedding else "",
+        "pitch": "" if conf.get("f0", "none") == "none" else conf["f0"],
+        "durations": "predicted" if conf.get("predict_durations", True) else "",
+    }
+    return {
+        "voice": {name: value for name, value in found.items() if value},
+        "arguments": "".join(arguments) + (", spemb=embedding" if embedding else ""),
+    }
+
+
+def _some(names: list[str]) -> str:
+    """List names, of many the first few, as text that is no Markdown."""
+    listed = ", ".join(f"`{name}`" for name in names[:_MANY])
+    return listed + (f", ... ({len(names)} in all)" if len(names) > _MANY else "")
 
 
 def front_matter(experiment: Path, facts: Facts, tag: str) -> dict[str, Any]:
     """Give the metadata that the hub reads: tags, licence, data and error rates."""
     languages = [word for word in re.split(r"[\s,]+", facts.lang) if word]
+    kind = KINDS[facts.kind]
     matter: dict[str, Any] = {
-        "tags": ["espnet", "espnet_dsu", "audio", TASK],
+        "tags": ["espnet", "espnet_dsu", "audio", kind.pipeline],
         "library_name": "espnet",
-        "pipeline_tag": TASK,
+        "pipeline_tag": kind.pipeline,
         "license": facts.license,
     }
     if languages and all(map(_LANGUAGE.fullmatch, languages)):
@@ -92,11 +162,11 @@ def front_matter(experiment: Path, facts: Facts, tag: str) -> dict[str, Any]:
     if (experiment / "metrics.json").is_file():
         metrics = read_metrics(experiment / "metrics.json")
         results = [
-            _result(name, entry, facts.corpus)
+            _result(kind, name, entry, facts.corpus)
             for name, entry in metrics.items()
-            if any(rate in entry for rate in _RATES)
+            if any(metric in entry for metric in kind.metrics)
         ]
-        matter["metrics"] = [rate for rate in _RATES]
+        matter["metrics"] = list(kind.metrics)
         matter["model-index"] = [{"name": _title(tag), "results": results}]
     return matter
 
@@ -137,15 +207,17 @@ def _count_pieces(model: bytes | None) -> int | None:
     return None if model is None else len(UnitPieces(model))
 
 
-def _result(name: str, entry: dict[str, Any], corpus: str) -> dict[str, Any]:
+def _result(
+    kind: Kind, name: str, entry: dict[str, Any], corpus: str
+) -> dict[str, Any]:
     data = corpus or "unnamed"
     return {
-        "task": {"type": TASK, "name": "Speech Recognition"},
+        "task": {"type": kind.pipeline, "name": kind.title},
         "dataset": {"type": data, "name": f"{data} {name}", "split": name},
         "metrics": [
-            {"type": rate, "value": round(entry[rate], 2), "name": title}
-            for rate, title in _RATES.items()
-            if rate in entry
+            {"type": metric, "value": round(entry[metric], 2), "name": title}
+            for metric, title in kind.metrics.items()
+            if metric in entry
         ],
     }
 

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from espnet_dsu.errors import DSUError
-from espnet_dsu.hub.card import Facts, model_card
+from espnet_dsu.hub.card import KINDS, Facts, model_card
 from espnet_dsu.hub.layout import CARD, FACTS
 from espnet_dsu.hub.portable import (
     is_bundle_config,
@@ -89,23 +89,60 @@ def pack_asr(
         "lm_file": lm_file,
         "ngram_file": ngram_file,
     }
+    _relative(configs)  # first of all, are they there?
+    config = read_config(asr_train_config)
+    decoding = _decoding(config, inference_config, inference_args.split())
+    facts = Facts(license, lang, corpus, decoding)
+    _pack_model(Path(outpath), configs, files, option, facts)
+
+
+def pack_voc(
+    outpath: str | Path,
+    train_config: str | Path,
+    model_file: str | Path,
+    option: Iterable[str | Path] = (),
+    license: str = "cc-by-4.0",
+    lang: str = "noinfo",
+    corpus: str = "",
+) -> None:
+    """Pack a unit vocoder and its tokenizer bundle into one archive, with a model card.
+
+    Args:
+        outpath: the zip to write; run from the folder that the paths in the training
+            config are relative to (the recipe's).
+        train_config: ``config.yaml`` of the training.
+        model_file: the checkpoint.
+        option: further files.
+        license: as the Hugging Face hub names it.
+        lang: ISO 639 codes of the languages, separated by commas.
+        corpus: name of the training data.
+
+    Raises:
+        DSUError: if the archive could not be loaded elsewhere, and why.
+    """
+    facts = Facts(license, lang, corpus, kind="voc")
+    configs, files = {"train_config": train_config}, {"model_file": model_file}
+    _pack_model(Path(outpath), configs, files, option, facts)
+
+
+def _pack_model(
+    outpath: Path,
+    configs: Mapping[str, str | Path | None],
+    files: Mapping[str, str | Path | None],
+    option: Iterable[str | Path],
+    facts: Facts,
+) -> None:
+    """Pack a model: arguments of its class, by name, and what their configs name."""
     yaml_files = _relative(configs)
     contents = {name: portable(read_config(name), name) for name in yaml_files.values()}
-    config = contents[yaml_files["asr_train_config"]]
-    facts = Facts(
-        license=license,
-        lang=lang,
-        corpus=corpus,
-        decoding=_decoding(config, inference_config, inference_args.split()),
-    )
-    beside = _made(Path(outpath).absolute().parent)
+    beside = _made(outpath.absolute().parent)
     with tempfile.TemporaryDirectory(prefix=".pack.", dir=beside) as staged:
         names = _stage(Path(staged), contents, [*_relative(files).values(), *option])
-        tag = Path(outpath).name
         _write_yaml(Path(staged, FACTS), asdict(facts))
-        card = model_card(Path(staged), yaml_files["asr_train_config"], facts, tag)
+        config = yaml_files[KINDS[facts.kind].config]
+        card = model_card(Path(staged), config, facts, outpath.name)
         Path(staged, CARD).write_text(card, encoding="utf-8")
-        _pack(Path(staged), Path(outpath), _relative(files), yaml_files, names)
+        _pack(Path(staged), outpath, _relative(files), yaml_files, names)
 
 
 def _relative(paths: Mapping[str, str | Path | None]) -> dict[str, str]:

@@ -45,6 +45,13 @@ def read_config(path: str | Path) -> dict[str, Any]:
     return config
 
 
+def tokenizer_of(config: dict[str, Any]) -> str | None:
+    """Return the bundle's ``config.yaml`` that a training config names, if it does."""
+    return config.get("tokenizer") or (config.get("frontend_conf") or {}).get(
+        "tokenizer"
+    )
+
+
 def is_inside(name: str) -> bool:
     """Say whether a name stays in the folder that it is relative to."""
     return not os.path.isabs(name) and os.path.normpath(name).split(os.sep)[0] != ".."
@@ -143,7 +150,7 @@ def _is_local(path: str) -> bool:
 def _pieces(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Give what the files that a model needs are for, and their paths."""
     named = {
-        "unit tokenizer": (config.get("frontend_conf") or {}).get("tokenizer"),
+        "unit tokenizer": tokenizer_of(config),
         "text's subword model": config.get("bpemodel"),
         "statistics of features": (config.get("normalize_conf") or {}).get(
             "stats_file"

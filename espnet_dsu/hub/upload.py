@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from espnet_dsu.errors import DSUError
-from espnet_dsu.hub.card import Facts, model_card
+from espnet_dsu.hub.card import KINDS, Facts, model_card
 from espnet_dsu.hub.client import explained, import_client
 from espnet_dsu.hub.layout import CARD, FACTS, extract, read_meta
 from espnet_dsu.hub.portable import read_config
@@ -60,7 +60,7 @@ def upload(archive: str | Path, hf_repo: str) -> str:
 def _write_card(folder: Path, hf_repo: str) -> None:
     if not (folder / FACTS).is_file():
         raise DSUError(f"the archive holds no {FACTS}; pack the model again")
-    config = read_meta(folder)["yaml_files"]["asr_train_config"]
     facts = Facts(**read_config(folder / FACTS))
+    config = read_meta(folder)["yaml_files"][KINDS[facts.kind].config]
     card = model_card(folder, str(config.relative_to(folder)), facts, hf_repo)
     (folder / CARD).write_text(card, encoding="utf-8")
