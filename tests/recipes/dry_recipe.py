@@ -19,29 +19,37 @@ for dset in train valid test; do
     for n in 1 2 3 4 5; do
         echo "${dset}-${n} audio/${dset}-${n}.wav" >> data/${dset}/wav.scp
         echo "${dset}-${n} one two" >> data/${dset}/text
+        echo "${dset}-${n} spk$((n % 2))" >> data/${dset}/utt2spk
+        echo "${dset}-${n} calm" >> data/${dset}/utt2style
     done
 done
 """
-OPTIONS = (
+COMMON = (
     "--train_set train --valid_set valid --test_sets test --lang en --upstream mfcc "
-    "--nclusters 500 --src_token_type unit --tgt_token_type word --use_lm false "
-    "--ngpu 0 --nj 2 --inference_nj 3"
+    "--nclusters 500 --ngpu 0 --nj 2 --inference_nj 3"
 ).split()
+# What a run.sh of each task gives besides.
+OPTIONS = {
+    "asr2": "--src_token_type unit --tgt_token_type word --use_lm false".split(),
+    "voc1": "--use_sid true --fs 8k --corpus toy".split(),
+}
 
 
 class Recipe:
     """A recipe folder whose --python is fake."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, task: str = "asr2") -> None:
         folder.mkdir()
         self.folder = folder
+        self.task = task
         self.calls: list[str] = []
         self.calls_file = folder / "calls.jsonl"
-        for name in ("asr2.sh", "path.sh", "db.sh"):
-            (folder / name).symlink_to(TEMPLATE / "asr2" / name)
+        for name in (f"{task}.sh", "path.sh", "db.sh"):
+            (folder / name).symlink_to(TEMPLATE / task / name)
         self.write("local/data.sh", DATA_SH).chmod(0o755)
         self.write("conf/train_asr.yaml", "frontend: discrete_unit\n")
         self.write("conf/train_asr_fbank.yaml", "frontend: default\n")
+        self.write("conf/train_vocoder.yaml", "generator: istft\n")
         fake = Path(__file__).with_name("fake_python.py")
         shim = f"""#!/bin/sh
 case $1 in
@@ -61,12 +69,13 @@ esac
         return path
 
     def run(self, *options: str, code: int = 0, failure: str = "") -> list[dict]:
-        """Run asr2.sh; return the python calls, without that for the tag."""
+        """Run the task; return the python calls, without that for the tag."""
         self.calls_file.write_text("")
         environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
         environment |= {"FAKE_CALLS": str(self.calls_file), "FAKE_FAILURE": failure}
+        command = [f"./{self.task}.sh", *COMMON, *OPTIONS[self.task]]
         done = subprocess.run(
-            ["./asr2.sh", *OPTIONS, "--python", str(self.python), *options],
+            [*command, "--python", str(self.python), *options],
             cwd=self.folder,
             env=environment,
             stdout=subprocess.PIPE,

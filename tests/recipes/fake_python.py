@@ -21,8 +21,8 @@ def parse(words: list[str]) -> Options:
     name = ""
     for word in words:
         if word.startswith("--"):
-            name = word[2:]
-            options.setdefault(name, [])
+            name, equals, value = word[2:].partition("=")
+            options.setdefault(name, []).extend([value] if equals else [])
         elif name:
             options[name].append(word)
     return options
@@ -40,6 +40,12 @@ def write(path: str, text: str) -> None:
     Path(path).write_text(text)
 
 
+def write_table(o: Options, name: str, table: dict[str, str]) -> None:
+    """Write ``id value`` lines into the output directory."""
+    lines = [f"{key} {value}\n" for key, value in table.items()]
+    write(f"{o['output_dir'][0]}/{name}", "".join(lines))
+
+
 def keys(path: str) -> list[str]:
     """Return the ids of a table."""
     return [line.split()[0] for line in Path(path).read_text().splitlines()]
@@ -47,9 +53,10 @@ def keys(path: str) -> list[str]:
 
 def copy_data(o: Options) -> None:
     """Speed perturbation, format and filter: the same utterances in another folder."""
-    for name in ("wav.scp", "text"):
-        source = Path(o["data_dir"][0], name).read_text()
-        write(f"{o['output_dir'][0]}/{name}", source)
+    for name in ("wav.scp", "text", "utt2spk"):
+        source = Path(o["data_dir"][0], name)
+        if source.exists():
+            write(f"{o['output_dir'][0]}/{name}", source.read_text())
 
 
 def train_tokenizer(o: Options) -> None:
@@ -101,10 +108,59 @@ def train(o: Options) -> None:
 def aggregate_stats_dirs(o: Options) -> None:
     """The jobs' shapes, joined."""
     for mode in ("train", "valid"):
-        for key in ("speech", "text"):
-            parts = [Path(d, mode, f"{key}_shape").read_text() for d in o["input_dir"]]
-            write(f"{o['output_dir'][0]}/{mode}/{key}_shape", "".join(parts))
+        for name in sorted(os.listdir(Path(o["input_dir"][0], mode))):
+            parts = [Path(d, mode, name).read_text() for d in o["input_dir"]]
+            write(f"{o['output_dir'][0]}/{mode}/{name}", "".join(parts))
         write(f"{o['output_dir'][0]}/{mode}/feats_stats.npz", "")
+
+
+def train_vocoder(o: Options) -> None:
+    """Statistics of one job, or a trained vocoder."""
+    target = o["output_dir"][0]
+    if "collect_stats" not in o:
+        write(f"{target}/config.yaml", json.dumps(o))
+        for name in ("valid.mel_loss.ave.pth", "train.loss.ave.pth", "checkpoint.pth"):
+            write(f"{target}/{name}", json.dumps(o))
+        return
+    for mode in ("train", "valid"):
+        lines = [f"{k} 5\n" for k in keys(o[f"{mode}_shape_file"][0])]
+        write(f"{target}/{mode}/units_shape", "".join(lines))
+
+
+def extract_f0(o: Options) -> None:
+    """A pitch for each utterance."""
+    ids = keys(o["units_scp"][0])
+    write_table(o, "f0.scp", {k: f"f0.ark:{n}" for n, k in enumerate(ids)})
+
+
+def extract_spembs(o: Options) -> None:
+    """An embedding of each utterance and each speaker."""
+    utts, speakers = zip(*map(str.split, Path(o["utt2spk"][0]).open()))
+    for name, ids in (("spembs", utts), ("spk_spembs", sorted(set(speakers)))):
+        write_table(o, f"{name}.scp", {k: f"{name}.ark:{n}" for n, k in enumerate(ids)})
+
+
+def make_conversion_pairs(o: Options) -> None:
+    """The other speaker for all but the first utterance."""
+    ids = dict(line.split() for line in Path(o["spk2sid"][0]).open())
+    utts = [line.split() for line in Path(o["utt2spk"][0]).open()][1:]
+    other = {utt: "spk0" if spk == "spk1" else "spk1" for utt, spk in utts}
+    tables = {"utt2spk": other, "utt2sid": {u: ids[s] for u, s in other.items()}}
+    if o["mode"] != ["speaker"]:
+        tables["utt2ref"] = {u: utts[0][0] for u in other}
+    for name, table in tables.items():
+        write_table(o, name, table)
+
+
+def vocoder_inference(o: Options) -> None:
+    """Audio of each utterance, which depends on the model and the options."""
+    target, ids = o["output_dir"][0], keys(o["key_file"][0])
+    content = digest(o["model_file"][0]) + str(o.get("predict_durations"))
+    for utt in ids:
+        write(f"{target}/wav/{utt}.wav", content)
+    write_table(o, "wav.scp", {k: f"{target}/wav/{k}.wav" for k in ids})
+    for name, value in (("durations", "1 2"), ("utt2spk", "spk0"), ("speed", "1 0.1")):
+        write_table(o, name, dict.fromkeys(ids, value))
 
 
 def decode(o: Options) -> None:
@@ -126,9 +182,14 @@ def rescore(o: Options) -> None:
 def score(o: Options) -> None:
     """An entry for the set, and the details beside the hypotheses."""
     write(f"{o['output_dir'][0]}/score_wer/result.txt", "")
+    merge(o, {"wer": 0.0})
+
+
+def merge(o: Options, scores: dict[str, float]) -> None:
+    """Put scores of a set into metrics.json and RESULTS.md."""
     path = Path(o["metrics_json"][0])
     metrics = json.loads(path.read_text()) if path.exists() else {}
-    metrics[o["set_name"][0]] = {"wer": 0.0}
+    metrics.setdefault(o["set_name"][0], {}).update(scores)
     write(str(path), json.dumps(metrics))
     write(str(path.with_name("RESULTS.md")), str(metrics))
 
@@ -151,6 +212,13 @@ OUTPUTS = {
     "make_token_list": make_token_list,
     "asr_train": train,
     "lm_train": train,
+    "vocoder_train": train_vocoder,
+    "extract_f0": extract_f0,
+    "extract_spembs": extract_spembs,
+    "make_conversion_pairs": make_conversion_pairs,
+    "vocoder_inference": vocoder_inference,
+    "score_speech": lambda o: merge(o, {"mcd": 1.0}),
+    "make_report": lambda o: write(f"{o['exp_dir'][0]}/report.html", ""),
     "aggregate_stats_dirs": aggregate_stats_dirs,
     "tokenize_text": lambda o: write(o["output"][0], "o n e\n"),
     "lm_calc_perplexity": lambda o: write(f"{o['output_dir'][0]}/ppl", "10"),
@@ -174,6 +242,7 @@ def main() -> None:
     with open(os.environ["FAKE_CALLS"], "a") as calls:
         record = {"module": sys.argv[2], "words": words, "options": options}
         record["threads"] = os.environ.get("OMP_NUM_THREADS", "")
+        record["folder"] = os.getcwd()
         record["gpu"] = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         calls.write(json.dumps(record) + "\n")
     if "print_tag" in options:

@@ -16,6 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LIB = ROOT / "egs2" / "TEMPLATE" / "lib"
 ASR2 = ROOT / "egs2" / "TEMPLATE" / "asr2" / "asr2.sh"
+VOC1 = ROOT / "egs2" / "TEMPLATE" / "voc1" / "voc1.sh"
 SCRIPTS = sorted(ROOT.glob("egs2/**/*.sh"))
 
 TASK = """#!/usr/bin/env bash
@@ -141,15 +142,18 @@ def test_error_inside_a_stage_stops_the_run_and_names_it(
     assert f"Error: stage 2 (second) failed with exit code {code}" in output
 
 
-def test_help_of_asr2_lists_every_option_and_stage_with_text() -> None:
-    text = ASR2.read_text().split('parse_options "$@"')[0]
+@pytest.mark.parametrize(("script", "last_stage"), [(ASR2, 17), (VOC1, 15)])
+def test_help_lists_every_option_and_stage_with_text(
+    script: Path, last_stage: int
+) -> None:
+    text = script.read_text().split('parse_options "$@"')[0]
     options = re.findall(r"^([a-z]\w*)=(?!\($)", text, re.MULTILINE)
     stages = re.findall(r'^    "(\d+) (\w+) (.+)"$', text, re.MULTILINE)
-    helped = subprocess.run([ASR2, "--help"], capture_output=True, text=True)
+    helped = subprocess.run([script, "--help"], capture_output=True, text=True)
     assert helped.returncode == 0 and len(options) > 60
     for name in options:
         assert re.search(rf"^    --{name} +# \S.*\(default=", helped.stdout, re.M), name
-    assert [int(number) for number, _, _ in stages] == list(range(1, 18))
+    assert [int(n) for n, _, _ in stages] == list(range(1, last_stage + 1))
     for number, function, title in stages:
         line = rf"^ +{number} +{function} +{re.escape(title)}$"
         assert re.search(line, helped.stdout, re.M), function
@@ -334,7 +338,7 @@ def test_shellcheck_finds_nothing_from_any_folder(folder: str) -> None:
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda s: str(s.relative_to(ROOT)))
 def test_script_keeps_to_its_size_and_stops_at_errors(script: Path) -> None:
     text = script.read_text()
-    limits = {"run.sh": 40, "asr2.sh": 230}
+    limits = {"run.sh": 40, "asr2.sh": 230, "voc1.sh": 230}
     assert len(text.splitlines()) <= limits.get(script.name, 150)
     assert not re.search(r"^\s*eval\s", text, re.MULTILINE)
     if os.access(script, os.X_OK):

@@ -2,7 +2,7 @@
 # Unit ASR: waveforms -> units -> text. Stage numbers and options are those of ESPnet's asr2.sh; README.md explains them.
 set -euo pipefail
 
-. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../lib/all.sh"
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../lib/asr.sh"
 
 # General configuration
 stage=1               # Processing starts from this stage.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything a task script needs, from this folder.
+# What every task script needs, from this folder.
 
 lib=${BASH_SOURCE[0]%/*}
 . "${lib}/stages.sh"
@@ -7,6 +7,4 @@ lib=${BASH_SOURCE[0]%/*}
 . "${lib}/jobs.sh"
 . "${lib}/data.sh"
 . "${lib}/units.sh"
-. "${lib}/lm.sh"
-. "${lib}/train.sh"
-. "${lib}/publish.sh"
+. "${lib}/shared.sh"

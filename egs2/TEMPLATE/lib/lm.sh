@@ -1,6 +1,13 @@
 #!/usr/bin/env bash
-# Language models over the target text, by ESPnet's own programs: their text (in stage 6) and stages 8 to 11.
+# Language models over the target text, by ESPnet's own programs: stage 6, which makes their text too, and stages 8 to 11.
 # shellcheck disable=SC2154  # options and derived names belong to the task script
+
+tokenize() { # stage 6; what comes out is what each later stage reads: units, and text for the language models
+    [ "${input}" != units ] || tokenize_sets
+    if ! "${skip_train}" && { "${need_lm}" || "${use_ngram}"; }; then
+        make_lm_text
+    fi
+}
 
 make_lm_text() { # the LM's training text: given files or the training transcripts, lines without words left out
     local texts
@@ -34,18 +41,12 @@ collect_lm_stats() { # stage 8
 }
 
 run_lm_stats() {
-    local logdir=${lm_stats_dir}/logdir options=() words jobs
-    rm -rf "${logdir}"
-    mkdir -p "${logdir}"
-    jobs=$(count_jobs "${nj}" "${dumpdir}/raw/lm_train.txt" "${lm_dev_text}")
-    split_file "${dumpdir}/raw/lm_train.txt" "${jobs}" "${logdir}/train"
-    split_file "${lm_dev_text}" "${jobs}" "${logdir}/valid"
+    local options=() words
     lm_options options
     split_words words "${lm_args}"
-    run_jobs "${jobs}" "${logdir}/stats.@JOB@.log" "${python}" -m espnet2.bin.lm_train --collect_stats true \
-        "${options[@]}" --train_shape_file "${logdir}/train.@JOB@.scp" --valid_shape_file "${logdir}/valid.@JOB@.scp" \
-        --output_dir "${logdir}/stats.@JOB@" "${words[@]}"
-    aggregate_stats "${jobs}" "${logdir}" "${lm_stats_dir}"
+    run_stats "${lm_stats_dir}" text "${dumpdir}/raw/lm_train.txt" "${lm_dev_text}" \
+        "${python}" -m espnet2.bin.lm_train "${options[@]}" "${words[@]}"
+    add_vocabulary_size "${lm_stats_dir}"
 }
 
 train_lm() { # stage 9

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stages 14 to 17: text from the trained recogniser, its scores, the packed model, the hub.
+# Stages 14 to 16: text from the trained recogniser, its scores, the packed model; and a published one in its place.
 # shellcheck disable=SC2154  # options and derived names belong to the task script
 
 decode() { # stage 14
@@ -18,38 +18,17 @@ decode() { # stage 14
     ! "${use_rescoring}" || rescore
 }
 
-decode_set() { # SET: decode its utterances in inference_nj parts and join the results
-    local target=${asr_exp}/${inference_tag}/$1 speech options=() words nbest jobs
-    speech=$(speech_data "$1" "${decode_input}")
-    jobs=$(count_jobs "${inference_nj}" "${speech%%,*}")
-    rm -rf "${target}/logdir"
-    mkdir -p "${target}/logdir"
-    split_file "${speech%%,*}" "${jobs}" "${target}/logdir/keys"
+decode_set() { # SET: decode its utterances
+    local options=() words nbest
     [ -z "${inference_config}" ] || options+=(--config "${inference_config}")
     ! "${use_lm}" || options+=(--lm_train_config "${lm_exp}/config.yaml" --lm_file "${lm_exp}/${inference_lm}")
     ! "${use_ngram}" || options+=(--ngram_file "${ngram_exp}/${ngram_num}gram.bin")
     split_words words "${inference_args}"
     split_words nbest "${nbest_args}"
-    log "Decoding started... log: '${target}/logdir/asr_inference.*.log'"
-    with_progress "decoding $1" "$(wc -l < "${speech%%,*}")" "${target}/logdir/output.*/1best_recog/text" \
-        run_jobs "${jobs}" "${target}/logdir/asr_inference.@JOB@.log" "${job_gpu[@]}" "${python}" -m espnet_dsu.bin.asr_inference \
-        --batch_size "${batch_size}" --ngpu "${inference_ngpu}" --data_path_and_name_and_type "${speech}" \
-        --key_file "${target}/logdir/keys.@JOB@.scp" --asr_train_config "${asr_exp}/config.yaml" \
-        --asr_model_file "${asr_exp}/${inference_asr_model}" --output_dir "${target}/logdir/output.@JOB@" \
+    transcribe "${asr_exp}/${inference_tag}/$1" "$(speech_data "$1" "${decode_input}")" \
+        "${python}" -m espnet_dsu.bin.asr_inference --batch_size "${batch_size}" --ngpu "${inference_ngpu}" \
+        --asr_train_config "${asr_exp}/config.yaml" --asr_model_file "${asr_exp}/${inference_asr_model}" \
         "${options[@]}" "${words[@]}" "${nbest[@]}"
-    join_nbest "${target}"
-}
-
-join_nbest() { # DIR: DIR/nbest/<rank>best_recog from its jobs' lists, and the first of each list in DIR itself
-    local rank name
-    rm -rf "$1/nbest"
-    for rank in $(printf '%s\n' "$1"/logdir/output.*/*best_recog | sed 's|.*/||' | sort -u); do
-        mkdir -p "$1/nbest/${rank}"
-        for name in token token_int score text; do
-            cat "$1"/logdir/output.*/"${rank}/${name}" | LC_ALL=C sort -k1 > "$1/nbest/${rank}/${name}"
-        done
-    done
-    cp "$1"/nbest/1best_recog/{token,token_int,score,text} "$1"
 }
 
 rescore() { # choose again among the n best; the weights that the validation set gets are those of all sets
@@ -120,12 +99,6 @@ pack_model() { # stage 16; what the training config names goes along by itself: 
         --asr_model_file "${asr_exp}/${inference_asr_model}" --outpath "${packed_model}" \
         --lang "${lang}" --corpus "${corpus}" --license "${license}" \
         --inference_args=" ${inference_args}" "${options[@]}"
-}
-
-upload_model() { # stage 17; what the hub holds cannot be known here, so this runs whenever it is asked for
-    check_given hf_repo
-    steps_done=$((steps_done + 1))
-    "${python}" -m espnet_dsu.bin.upload --pack "${packed_model}" --hf_repo "${hf_repo}"
 }
 
 install_published_model() { # --download_model: lay it out as stages 5 to 13 would have left it

@@ -60,32 +60,21 @@ collect_stats() { # stage 12
 }
 
 run_asr_stats() {
-    local logdir=${asr_stats_dir}/logdir options=() words jobs train_keys valid_keys
-    rm -rf "${logdir}"
-    mkdir -p "${logdir}"
-    train_keys=$(speech_data "${train_dset}" "${train_input}")
-    valid_keys=$(speech_data "${valid_set}" "${train_input}")
-    jobs=$(count_jobs "${nj}" "${train_keys%%,*}" "${valid_keys%%,*}")
-    split_file "${train_keys%%,*}" "${jobs}" "${logdir}/train"
-    split_file "${valid_keys%%,*}" "${jobs}" "${logdir}/valid"
+    local options=() words train_speech valid_speech
+    train_speech=$(speech_data "${train_dset}" "${train_input}")
+    valid_speech=$(speech_data "${valid_set}" "${train_input}")
     asr_options options
     split_words words "${asr_args}"
-    with_progress "statistics" "$(wc -l < "${train_keys%%,*}")" "${logdir}/stats.*/train/speech_shape" \
-        run_jobs "${jobs}" "${logdir}/stats.@JOB@.log" "${python}" -m espnet_dsu.bin.asr_train --collect_stats true \
-        "${options[@]}" --train_shape_file "${logdir}/train.@JOB@.scp" --valid_shape_file "${logdir}/valid.@JOB@.scp" \
-        --output_dir "${logdir}/stats.@JOB@" "${words[@]}"
-    aggregate_stats "${jobs}" "${logdir}" "${asr_stats_dir}"
+    run_stats "${asr_stats_dir}" speech "${train_speech%%,*}" "${valid_speech%%,*}" \
+        "${python}" -m espnet_dsu.bin.asr_train "${options[@]}" "${words[@]}"
+    add_vocabulary_size "${asr_stats_dir}"
 }
 
-aggregate_stats() { # JOBS LOGDIR STATSDIR: join the jobs' statistics; batch sizes by bins need the vocabulary size too
-    local job mode folders=()
-    for job in $(seq "$1"); do
-        folders+=(--input_dir "$2/stats.${job}")
-    done
-    "${python}" -m espnet2.bin.aggregate_stats_dirs "${folders[@]}" --output_dir "$3"
+add_vocabulary_size() { # FOLDER: batch sizes by bins need it in the shapes of text
+    local mode
     for mode in train valid; do
-        awk -v size="$(wc -l < "${token_list}")" '{ print $0 "," size }' "$3/${mode}/text_shape" \
-            > "$3/${mode}/text_shape.${tgt_token_type}"
+        awk -v size="$(wc -l < "${token_list}")" '{ print $0 "," size }' "$1/${mode}/text_shape" \
+            > "$1/${mode}/text_shape.${tgt_token_type}"
     done
 }
 

@@ -47,13 +47,6 @@ train_tokenizer() { # stage 5
         --embed_upstream "${embed_upstream}" --seed "${seed}" --output_dir "${tokenizer_dir}"
 }
 
-tokenize() { # stage 6; what comes out is what each later stage reads: units, and text for the language models
-    [ "${input}" != units ] || tokenize_sets
-    if ! "${skip_train}" && { "${need_lm}" || "${use_ngram}"; }; then
-        make_lm_text
-    fi
-}
-
 # A bundle's config.yaml holds the hashes of all its files; other files are records of its training.
 tokenize_sets() {
     local dset options=()

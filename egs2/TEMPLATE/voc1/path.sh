@@ -1,0 +1,1 @@
+../asr2/path.sh
