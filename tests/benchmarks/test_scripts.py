@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import gpu, kmeans, memory, tokenization, workers
+from benchmarks import gpu, kmeans, memory, tokenization, vocoders, workers
 from espnet_dsu.errors import DSUError
 from espnet_dsu.units.files import write_units
 from espnet_dsu.units.spec import UnitSpec
@@ -156,3 +156,11 @@ def test_gpu_without_one_refuses_in_one_line(
     with pytest.raises(DSUError, match="no CUDA device") as error:
         gpu.main(["--output", str(tmp_path / "result.json")])
     assert "\n" not in str(error.value)
+
+
+def test_vocoders_reports_each_generator(tmp_path: Path) -> None:
+    tables = run(vocoders.main, tmp_path, "--audio_sec", "0.2", "--rounds", "2")
+    (rows,) = tables.values()
+    assert [r["config"] for r in rows] == list(vocoders.CONFIGS)
+    assert all(r["real time factor"] > 0 for r in rows)
+    assert rows[0]["to the first"] == 1
