@@ -95,8 +95,6 @@ class ISTFTGenerator(torch.nn.Module):
         self.blocks = torch.nn.ModuleList(block() for _ in range(num_blocks))
         self.norm = torch.nn.LayerNorm(channels, eps=1e-6)
         self.head = torch.nn.Linear(channels, size + 2)
-        window = torch.hann_window(size)
-        self.register_buffer("window", window, persistent=False)
         self.apply(_initialize)
         reach = (kernel_size // 2) * (1 + num_frame_blocks + num_blocks / self.steps)
         self.context = math.ceil(reach + size / 2 / upsample) + 1
@@ -121,11 +119,14 @@ class ISTFTGenerator(torch.nn.Module):
         # A spectrum of full scale is n_fft / 4; louder is noise of a young model.
         magnitude = log_magnitude.exp().clamp_max(self.n_fft)
         spectrum = torch.polar(magnitude, phase)
+        # No buffer: distributed training writes to those between a forward pass and
+        # the backward pass that would need it.
+        window = torch.hann_window(self.n_fft, device=x.device)
         wav = torch.istft(
             spectrum,
             self.n_fft,
             self.hop,
-            window=self.get_buffer("window"),
+            window=window,
             center=True,
             length=(x.shape[1] - 1) * self.hop,
         )

@@ -4,11 +4,7 @@ from espnet2.gan_tts.hifigan import HiFiGANMultiPeriodDiscriminator
 
 from espnet_dsu.errors import DSUError
 from espnet_dsu.models.vocoder.gan import UnitVocoderModel, default_resolutions
-from tests.models.vocoder.test_unit_vocoder import (  # noqa: F401
-    tokenizers,
-    units_of,
-    vocoder,
-)
+from tests.models.vocoder.test_unit_vocoder import units_of, vocoder
 
 
 def model_of(tokenizer, conf=None, **options):
@@ -33,7 +29,7 @@ def batch_of(model, *lengths, **more):
 
 
 @pytest.fixture
-def model(tokenizers):  # noqa: F811
+def model(tokenizers):
     return model_of(tokenizers["one"])
 
 
@@ -73,7 +69,7 @@ def test_both_turns_of_a_step_see_one_output(model, monkeypatch):
     assert len(calls) == 3
 
 
-def test_discriminator_takes_part_from_its_step_on(tokenizers):  # noqa: F811
+def test_discriminator_takes_part_from_its_step_on(tokenizers):
     model = model_of(tokenizers["one"], discriminator_start=2).train()
     batch = batch_of(model, 20)
     seen = []
@@ -97,7 +93,7 @@ def test_validation_is_repeatable(model):
     assert first == second and not model.steps
 
 
-def test_losses_of_a_pitch_vocoder_are_reported(tokenizers):  # noqa: F811
+def test_losses_of_a_pitch_vocoder_are_reported(tokenizers):
     model = model_of(tokenizers["one"], {"f0": "continuous"})
     f0 = torch.full((1, 19), 120.0)  # a frame short, as trackers may be
     stats = model(**batch_of(model, 20, f0=f0))["stats"]
@@ -115,9 +111,7 @@ def test_audio_of_another_rate_is_refused(model):
 
 
 @pytest.mark.parametrize("share", [0.3, 0.9])
-def test_stream_dropout_always_leaves_a_stream_and_drops_each(
-    tokenizers, share  # noqa: F811
-):
+def test_stream_dropout_always_leaves_a_stream_and_drops_each(tokenizers, share):
     model = model_of(tokenizers["three"], stream_dropout=share).train()
     torch.manual_seed(1)
     drawn = [model._draw_streams() for _ in range(300)]
@@ -130,7 +124,7 @@ def test_stream_dropout_always_leaves_a_stream_and_drops_each(
         model_of(tokenizers["three"], stream_dropout=1.0)
 
 
-def test_training_brings_the_spectrum_nearer(tokenizers):  # noqa: F811
+def test_training_brings_the_spectrum_nearer(tokenizers):
     torch.manual_seed(0)
     model = model_of(tokenizers["one"], discriminator_start=1000, lambda_mel=1.0)
     batch = batch_of(model, 30)
@@ -148,3 +142,56 @@ def test_training_brings_the_spectrum_nearer(tokenizers):  # noqa: F811
 def test_default_resolutions_are_of_the_same_times_at_each_rate():
     assert [r["n_fft"] for r in default_resolutions(8000)] == [512, 256, 128]
     assert [r["n_fft"] for r in default_resolutions(24000)] == [2048, 1024, 512]
+
+
+@pytest.fixture
+def one_process_group():
+    torch.distributed.init_process_group(
+        "gloo", store=torch.distributed.HashStore(), rank=0, world_size=1
+    )
+    yield
+    torch.distributed.destroy_process_group()
+
+
+def test_turns_train_alike_in_distributed_training(tokenizers, one_process_group):
+    """The generator's turn goes back through the output of the discriminator's."""
+    gradients = []
+    for wrap in (False, True):
+        model = model_of(tokenizers["one"]).train()
+        trained = model
+        if wrap:
+            trained = torch.nn.parallel.DistributedDataParallel(
+                model, find_unused_parameters=True
+            )
+        torch.manual_seed(3)
+        batch = batch_of(model, 20, 12)
+        for _ in range(2):
+            found = {}
+            for generator in (False, True):
+                model.zero_grad()
+                made = trained(forward_generator=generator, **batch)
+                made["loss"].backward()
+                part = model.generator if generator else model.discriminator
+                found.update(
+                    {
+                        (generator, name): p.grad.clone()
+                        for name, p in part.named_parameters()
+                        if p.grad is not None
+                    }
+                )
+        gradients.append(found)
+    alone, distributed = gradients
+    assert alone.keys() == distributed.keys() and len(alone) > 20
+    for name, gradient in alone.items():
+        assert torch.allclose(gradient, distributed[name], atol=1e-6), name
+
+
+@pytest.mark.parametrize("kind", ["istft", "hifigan"])
+def test_losses_in_half_precision_are_near_those_of_full(tokenizers, kind):
+    model = model_of(tokenizers["one"], {"kind": kind, "f0": "continuous"}).eval()
+    batch = batch_of(model, 20, 12, f0=torch.full((2, 20), 120.0))
+    for generator in (False, True):
+        full = model(forward_generator=generator, **batch)["loss"].item()
+        with torch.autocast("cpu", torch.bfloat16):
+            half = model(forward_generator=generator, **batch)["loss"].item()
+        assert half == pytest.approx(full, rel=0.05)

@@ -14,17 +14,6 @@ SPEC = UnitSpec("mfcc_km9", (9,), 320, 16000, "0" * 16)
 DIM = 12
 
 
-@pytest.fixture(scope="module")
-def tokenizers():
-    wavs = [voice(1.5, i, 8000) for i in range(2)]
-    conf = {"sample_rate": 8000, "frame_shift": 20}
-    made = {
-        name: UnitTokenizer.train(wavs, 8000, nclusters=k, upstream_conf=conf)
-        for name, k in {"one": 9, "three": (5, 7, 9)}.items()
-    }
-    return made
-
-
 def vocoder(tokenizer, kind="istft", **conf):
     torch.manual_seed(0)
     generator = (
