@@ -32,6 +32,17 @@ class VectorReader:
         return np.asarray(kaldiio.load_mat(entry), np.float32).reshape(-1)
 
 
+class NumpyReader:
+    """Float vectors by utterance id, of an scp of ``.npy`` files; never of pickles."""
+
+    def __init__(self, scp: str | Path) -> None:
+        self._entries = read_scp(scp)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        vector = np.load(self._entries[name], allow_pickle=False)
+        return np.asarray(vector, np.float32).reshape(-1)
+
+
 class IdReader:
     """Ids by utterance, of ``utt2sid`` and the like."""
 
@@ -45,13 +56,14 @@ class IdReader:
         return int(text)
 
 
-# Name of the data -> its type, and what reads it.
-_KINDS: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "units": (DATA_TYPE, UnitReader),
-    "sids": ("text_int", IdReader),
-    "styles": ("text_int", IdReader),
-    "spembs": ("kaldi_ark", VectorReader),
-    "f0": ("kaldi_ark", VectorReader),
+_VECTORS = {"kaldi_ark": VectorReader, "npy": NumpyReader}
+# Name of the data -> the types that it may have, and what reads them.
+_KINDS: dict[str, Mapping[str, Callable[[str], Any]]] = {
+    "units": {DATA_TYPE: UnitReader},
+    "sids": {"text_int": IdReader},
+    "styles": {"text_int": IdReader},
+    "spembs": _VECTORS,
+    "f0": _VECTORS,
 }
 
 
@@ -81,9 +93,11 @@ class VocoderInputs:
         self._readers: dict[str, Any] = {}
         self._paths: dict[str, str] = {}
         for path, name, kind in data:
-            expected, reader = _KINDS.get(name, (None, None))
-            if reader is None or kind != expected:
-                known = ", ".join(f"<path>,{n},{k}" for n, (k, _) in _KINDS.items())
+            reader = _KINDS.get(name, {}).get(kind)
+            if reader is None:
+                known = ", ".join(
+                    f"<path>,{n},{k}" for n, kinds in _KINDS.items() for k in kinds
+                )
                 raise DSUError(f"data {path},{name},{kind}: expected one of {known}")
             self._readers[name], self._paths[name] = reader(path), path
         if "units" not in self._readers:
@@ -145,7 +159,7 @@ def check_names(inputs: Mapping[str, bool], names: set[str]) -> None:
     """
     for name, taken in inputs.items():
         if taken and name not in names:
-            kind = _KINDS[name][0]
+            kind = next(iter(_KINDS[name]))
             hint = ", or --predict_f0 true" if name == "f0" else ""
             raise DSUError(
                 f"the vocoder was trained with {name} and the data has none; give "

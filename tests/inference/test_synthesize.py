@@ -193,3 +193,35 @@ def test_synthesis_with_references_takes_their_length(tmp_path):
         )
     with pytest.raises(DSUError, match="--predict_durations or --utt2ref"):
         synthesize(tmp_path, "rich", *more, "--predict_durations", "true")
+
+
+def test_speaker_embeddings_of_npy_files_speak_as_those_of_an_ark(tmp_path):
+    write_vocoder(tmp_path / "voc", "bundle/config.yaml", spk_embed_dim=4)
+    vectors = {
+        name: np.random.default_rng(i).standard_normal(4).astype(np.float32)
+        for i, name in enumerate(LENGTHS_SEC)
+    }
+    ark, scp = tmp_path / "spembs.ark", tmp_path / "ark.scp"
+    kaldiio.save_ark(str(ark), vectors, scp=str(scp))
+    lines = {}
+    for number, (name, vector) in enumerate(vectors.items()):
+        lines[name] = str(tmp_path / f"{number}.npy")
+        np.save(lines[name], vector)
+    write_scp(tmp_path / "npy.scp", lines)
+    option = "--data_path_and_name_and_type"
+    for kind, file in (("kaldi_ark", "ark.scp"), ("npy", "npy.scp")):
+        data = f"{tmp_path / file},spembs,{kind}"
+        synthesize(tmp_path / kind, str(tmp_path / "voc"), option, data)
+    one, other = audio(tmp_path / "kaldi_ark"), audio(tmp_path / "npy")
+    for name in vectors:
+        assert np.array_equal(one[name], other[name])
+
+
+def test_pickled_speaker_embedding_is_not_loaded(tmp_path):
+    write_vocoder(tmp_path / "voc", "bundle/config.yaml", spk_embed_dim=4)
+    np.save(tmp_path / "bad.npy", np.array([object()]), allow_pickle=True)
+    lines = {name: str(tmp_path / "bad.npy") for name in LENGTHS_SEC}
+    write_scp(tmp_path / "npy.scp", lines)
+    option, data = "--data_path_and_name_and_type", f"{tmp_path}/npy.scp,spembs,npy"
+    with pytest.raises(DSUError, match="none of 4 utterances .* allow_pickle"):
+        synthesize(tmp_path / "out", str(tmp_path / "voc"), option, data)
