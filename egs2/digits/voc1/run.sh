@@ -19,4 +19,5 @@ asr=../asr2/exp/asr_train_asr_fbank_raw_en_word # made by `cd ../asr2 && ./run.s
     --convert "speaker" \
     --score_asr_config "${asr}/config.yaml" \
     --score_asr_file "${asr}/valid.loss.ave.pth" \
+    --score_asr_args "--config conf/decode_asr.yaml" \
     "$@"

@@ -20,5 +20,6 @@ asr=../asr2/exp/asr_train_asr_fbank_raw_en_word_sp # made by `cd ../asr2 && ./ru
     --convert "speaker prosody both" \
     --score_asr_config "${asr}/config.yaml" \
     --score_asr_file "${asr}/valid.loss.ave.pth" \
+    --score_asr_args "--config conf/decode_asr.yaml" \
     --score_asr_fs 8k \
     "$@"
