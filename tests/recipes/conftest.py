@@ -11,6 +11,7 @@ import pytest
 
 from tests.hub_server import HubServer
 from tests.recipes.dry_recipe import Recipe
+from tests.recipes.mirror import Mirror
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +19,17 @@ def hub() -> Iterator[HubServer]:
     """A hub of the test module's own."""
     with HubServer() as server:
         yield server
+
+
+@pytest.fixture
+def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
+    """A server of archives; it has a file /x of 10 kB."""
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    server = Mirror({"/x": bytes(range(256)) * 40})
+    yield server
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture

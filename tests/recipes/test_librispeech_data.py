@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from tests.recipes.librispeech_corpus import (
     PARTS_960,
     make_librispeech,
 )
+from tests.recipes.local_modules import importable
 
 LOCAL = ROOT / "egs2/librispeech/asr2/local"
 
@@ -37,12 +37,10 @@ def own_corpus(corpus: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def local_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def local_modules() -> Iterator[None]:
     """Make the recipe's own modules importable, for this module only."""
-    monkeypatch.syspath_prepend(str(LOCAL))
-    yield
-    for name in ("data", "download", "parts"):
-        sys.modules.pop(f"librispeech_{name}", None)
+    with importable(LOCAL):
+        yield
 
 
 def prepare(

@@ -1,0 +1,1 @@
+../../../TEMPLATE/lib/paired_data.py

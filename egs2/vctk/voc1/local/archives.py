@@ -1,0 +1,1 @@
+../../../TEMPLATE/lib/archives.py
