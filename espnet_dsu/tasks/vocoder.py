@@ -137,10 +137,11 @@ class UnitVocoderTask(CheckedLoading, AbsTask):
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:
-        """Check the units, then train."""
+        """Check the data, then train."""
         train = args.train_data_path_and_name_and_type
         data = [*train, *args.valid_data_path_and_name_and_type]
         check_units(UnitTokenizer.from_pretrained(args.tokenizer).spec, data)
+        _check_conditions(args, {name for _, name, _ in train})
         super().main_worker(args)
 
     @classmethod
@@ -183,6 +184,31 @@ class UnitVocoderTask(CheckedLoading, AbsTask):
                 (args.optim2, model.discriminator, args.optim2_conf),
             )
         ]
+
+
+def _check_conditions(args: argparse.Namespace, names: set[str]) -> None:
+    """Refuse what the vocoder would ignore, and ask for what it would miss.
+
+    Raises:
+        DSUError: naming the data and the option that do not go together.
+    """
+    conf = args.vocoder_conf
+    for name, option, taken in (
+        ("sids", "--spk2sid", bool(args.spk2sid)),
+        ("styles", "--style2id", bool(args.style2id)),
+        ("spembs", "vocoder_conf: spk_embed_dim", bool(conf.get("spk_embed_dim"))),
+        ("f0", "vocoder_conf: f0", conf.get("f0", "none") != "none"),
+    ):
+        if name in names and not taken:
+            raise DSUError(
+                f"the data has {name}, which the vocoder would ignore: set {option}, "
+                "or leave the data out"
+            )
+        if taken and name not in names:
+            raise DSUError(
+                f"{option} is set, but the data has no {name}; give it, or leave the "
+                "option out"
+            )
 
 
 def _defaults(made: Callable, given: tuple[str, ...]) -> dict[str, Any]:

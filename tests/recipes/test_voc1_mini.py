@@ -18,6 +18,7 @@ OPTIONS = [
     *("--local_data_opts", "--num_train 36 --num_valid 6 --num_test 6"),
     *("--vocoder_config", "conf/train_vocoder_debug.yaml", "--nclusters", "20"),
     *("--report_utts", "2", "--score_asr_args", "--beam_size 2"),
+    *("--vocoder_args", "--vocoder_conf f0=continuous"),
 ]
 SPEAK = """
 import sys, soundfile

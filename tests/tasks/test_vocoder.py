@@ -121,6 +121,19 @@ def test_speakers_that_are_no_numbers_are_refused(inside):
         train("--output_dir", "exp/bad", "--spk2sid", "bad_spk2sid")
 
 
+@pytest.mark.parametrize(
+    "more, message",
+    [
+        (["--vocoder_conf", "f0=continuous"], "f0 is set, but the data has no f0"),
+        (["--vocoder_conf", "spk_embed_dim=3"], "the data has no spembs"),
+        (["--spk2sid", ""], "the data has sids, .* set --spk2sid"),
+    ],
+)
+def test_data_that_does_not_go_with_the_options_is_refused(inside, more, message):
+    with pytest.raises(DSUError, match=message):
+        train("--output_dir", "exp/bad", *more)
+
+
 def test_collect_stats_writes_shapes(inside):
     train("--output_dir", "stats", "--collect_stats", "true")
     shapes = Path("stats/train/units_shape").read_text().split()
