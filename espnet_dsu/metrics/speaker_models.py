@@ -46,10 +46,12 @@ class SpeakerModel(ABC):
 
 
 class MfccStatistics(SpeakerModel):
-    """Mean and deviation of MFCCs: a rough measure of timbre that needs no model.
+    """Means of MFCCs: a rough measure of timbre that needs no model.
 
     MFCCs 1 to 19 of 40 mel bands up to 4 kHz, windows of 32 ms every 10 ms, over the
-    frames at most 60 dB below the loudest.
+    frames at most 60 dB below the loudest. Their deviations are left out: those of
+    synthetic speech are smaller whoever speaks, and real speakers are told apart
+    better without.
     """
 
     name = "mfcc_statistics"
@@ -63,7 +65,7 @@ class MfccStatistics(SpeakerModel):
         decibels = librosa.power_to_db(bands, top_db=None)
         level = 10 * np.log10(bands.sum(axis=0) + 1e-10)
         mfcc = librosa.feature.mfcc(S=decibels, n_mfcc=20)[1:, level > level.max() - 60]
-        return np.concatenate([mfcc.mean(axis=1), mfcc.std(axis=1)])
+        return mfcc.mean(axis=1)
 
 
 class EspnetSpeakerModel(SpeakerModel):

@@ -20,9 +20,10 @@ def speak(formant: float, seed: int) -> np.ndarray:
     """Make a voice of one resonance (Hz) with changing pitch and loudness."""
     rng = np.random.default_rng(seed)
     time = np.arange(FS) / FS
-    phase = 2 * np.pi * np.cumsum(rng.uniform(90, 200) + 20 * np.sin(8 * time)) / FS
+    pitch = rng.uniform(90, 200)
+    phase = 2 * np.pi * np.cumsum(pitch + 20 * np.sin(8 * time)) / FS
     wav = sum(
-        np.sin(k * phase) * np.exp(-(((k * 150 - formant) / 400) ** 2))
+        np.sin(k * phase) * np.exp(-(((k * pitch - formant) / 400) ** 2))
         for k in range(1, 20)
     )
     wav = wav * (1.2 + np.sin(12 * time + seed)) + 0.01 * rng.normal(size=FS)

@@ -131,10 +131,10 @@ def test_libritts_speaks_as_readers_that_training_did_not_hear(tmp_path, monkeyp
     corpus = make_libritts(tmp_path / "corpus")
     spoken = speak(
         *(tmp_path, "libritts", corpus, "--local_data_opts", "--partial true"),
-        *("--spk_embed_model", "mfcc_statistics"),  # of 38 values
+        *("--spk_embed_model", "mfcc_statistics"),  # of 19 values
         *(
             "--vocoder_args",
-            "--vocoder_conf f0=continuous --vocoder_conf spk_embed_dim=38",
+            "--vocoder_conf f0=continuous --vocoder_conf spk_embed_dim=19",
         ),
     )
     monkeypatch.chdir(spoken.folder)

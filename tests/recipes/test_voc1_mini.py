@@ -149,7 +149,7 @@ def test_recipe_with_embeddings_and_nothing_else_runs(
         recipe,
         *options,
         *("--use_sid", "false", "--use_spembs", "true", "--use_f0", "false"),
-        *("--vocoder_args", "--vocoder_conf spk_embed_dim=38"),
+        *("--vocoder_args", "--vocoder_conf spk_embed_dim=19"),
         *("--durations", "given", "--score_asr_config", ""),
     )
     metrics = read_metrics(find_experiment(recipe, "voc_*mfcc_statistics*"))
