@@ -56,7 +56,9 @@ def tried(name: str, folder: Path, bundle: Path) -> Row:
         row.note(lab, rerun)
         undisturbed = lab.undisturbed()
         expected = content(undisturbed)
-        row.whole = all(expected.get(n) == h for n, h in before.items() if "/" not in n)
+        # Hidden files, such as the lock of the killed run, are no results.
+        final = {n: h for n, h in before.items() if "/" not in n and n[0] != "."}
+        row.whole = all(expected.get(n) == h for n, h in final.items())
         found, wanted = Counter(ids(lab.out)), ids(undisturbed)
         row.lost = len(set(wanted) - set(found))
         row.doubled = found.total() - len(found)
