@@ -145,7 +145,7 @@ def test_libritts_speaks_as_readers_that_training_did_not_hear(tmp_path, monkeyp
         set(read_scp(path / "utt2spk").values())
         for path in (
             raw / "test-clean",
-            spoken.experiment / "convert_speaker/test-clean",
+            spoken.experiment / "convert_speaker/test-clean/pairs",
         )
     )
     trained = set(read_scp(raw / "train-clean-460/utt2spk").values())
