@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-import kaldiio
 import numpy as np
 
 from espnet_dsu.audio import AudioError, check_samples, read_audio
@@ -17,7 +16,7 @@ from espnet_dsu.errors import DSUError
 from espnet_dsu.parallel import in_processes
 from espnet_dsu.progress import track
 from espnet_dsu.scp import read_scp, write_scp, write_tsv
-from espnet_dsu.units.files import UnitReader, atomic_path
+from espnet_dsu.units.files import UnitReader, atomic_path, write_entry
 
 F0_METHODS = ("pyworld", "librosa")
 F0_MIN, F0_MAX = 60.0, 500.0
@@ -208,6 +207,5 @@ def _write_ark(
             if isinstance(f0, str):
                 failed.append((utt, audio[utt], f0))
                 continue
-            places[utt] = f"{ark}:{f.tell() + len(f'{utt} '.encode())}"
-            kaldiio.save_ark(f, {utt: f0})
+            places[utt] = write_entry(f, ark, utt, f0)
     return places

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-import kaldiio
 import numpy as np
 
-from espnet_dsu.audio import AudioError, read_audio
 from espnet_dsu.errors import DSUError
-from espnet_dsu.metrics.speaker_models import build_speaker_model
+from espnet_dsu.metrics.speaker_models import EmbedRecording
 from espnet_dsu.parallel import in_processes
 from espnet_dsu.progress import track
 from espnet_dsu.scp import read_scp, write_scp, write_tsv
-from espnet_dsu.units.files import atomic_path
+from espnet_dsu.units.files import atomic_path, write_entry
 
 Vectors = dict[str, np.ndarray]
 
@@ -51,7 +48,7 @@ def extract_speaker_embeddings(
             f"{utt2spk} lacks {len(missing)} of the utterances of {wav_scp}, such as "
             f"{missing[0]}; expected the speaker of them all"
         )
-    results = in_processes(_Embed(model), list(audio.values()), nj)
+    results = in_processes(EmbedRecording(model), list(audio.values()), nj)
     found: Vectors = {}
     failed: list[tuple[str, str, str]] = []
     for utt, result in zip(audio, track(results, len(audio), "speaker embeddings")):
@@ -71,21 +68,6 @@ def extract_speaker_embeddings(
     return len(found)
 
 
-@dataclass(frozen=True)
-class _Embed:
-    """Embeds a recording; can be sent to another process."""
-
-    model: str
-
-    def __call__(self, path: str) -> np.ndarray | str:
-        """Return the embedding, or what is wrong with the audio."""
-        try:
-            wav, fs = read_audio(path)
-        except AudioError as error:
-            return str(error)
-        return build_speaker_model(self.model).embed(wav, fs)
-
-
 def _unit(vector: np.ndarray) -> np.ndarray:
     return (vector / max(float(np.linalg.norm(vector)), 1e-12)).astype(np.float32)
 
@@ -102,6 +84,5 @@ def _write(ark: Path, vectors: Vectors) -> None:
     places = {}
     with atomic_path(ark) as temporary, open(temporary, "wb") as f:
         for key, vector in vectors.items():
-            places[key] = f"{ark}:{f.tell() + len(f'{key} '.encode())}"
-            kaldiio.save_ark(f, {key: vector})
+            places[key] = write_entry(f, ark, key, vector)
     write_scp(ark.with_suffix(".scp"), places)

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import kaldiio
 import numpy as np
 
 from espnet_dsu.errors import DSUError
 from espnet_dsu.inference.request import Request
 from espnet_dsu.plugin import DATA_TYPE
 from espnet_dsu.scp import read_scp
+from espnet_dsu.units import files
 from espnet_dsu.units.files import UnitReader
 from espnet_dsu.units.spec import UnitSpec
 
@@ -26,10 +26,8 @@ class VectorReader:
         self._entries = read_scp(scp)
 
     def __getitem__(self, name: str) -> np.ndarray:
-        entry = self._entries[name]
-        if entry.endswith("|") or entry.startswith("|"):
-            raise DSUError(f"{entry!r} is a command, which is not run; write an ark")
-        return np.asarray(kaldiio.load_mat(entry), np.float32).reshape(-1)
+        vector = files.read_entry(self._entries[name])
+        return np.asarray(vector, np.float32).reshape(-1)
 
 
 class NumpyReader:

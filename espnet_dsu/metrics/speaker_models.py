@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import librosa
 import numpy as np
 
-from espnet_dsu.audio import check_samples
+from espnet_dsu.audio import AudioError, check_samples, read_audio
 from espnet_dsu.errors import DSUError
 
 
@@ -166,3 +167,18 @@ def _experiment(folder: Path) -> dict[str, str]:
             f"{'a' if config.is_file() else 'no'} config.yaml, expected one and one"
         )
     return {"train_config": str(config), "model_file": str(checkpoints[0])}
+
+
+@dataclass(frozen=True)
+class EmbedRecording:
+    """Embeds a recording; can be sent to another process."""
+
+    model: str
+
+    def __call__(self, source: str) -> np.ndarray | str:
+        """Return the embedding, or what is wrong with the audio."""
+        try:
+            wav, fs = read_audio(source)
+        except AudioError as error:
+            return str(error)
+        return build_speaker_model(self.model).embed(wav, fs)

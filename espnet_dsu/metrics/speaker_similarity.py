@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espnet_dsu.audio import AudioError, read_audio
 from espnet_dsu.errors import DSUError
-from espnet_dsu.metrics.speaker_models import build_speaker_model
+from espnet_dsu.metrics.speaker_models import EmbedRecording, build_speaker_model
 from espnet_dsu.parallel import in_processes
 from espnet_dsu.progress import track
 
@@ -106,21 +105,6 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(lengths, 1e-12)
 
 
-@dataclass(frozen=True)
-class _Embed:
-    """Embeds a recording; can be sent to another process."""
-
-    model: str
-
-    def __call__(self, item: tuple[str, str]) -> np.ndarray | str:
-        """Return the embedding, or what is wrong with the audio."""
-        try:
-            wav, fs = read_audio(item[1])
-        except AudioError as error:
-            return str(error)
-        return build_speaker_model(self.model).embed(wav, fs)
-
-
 def embed_speakers(
     wavs: Mapping[str, str],
     utt2spk: Mapping[str, str],
@@ -142,7 +126,7 @@ def embed_speakers(
         DSUError: an utterance has no speaker, or none of the audio is usable.
     """
     chosen = _choose(wavs, utt2spk, max_utts)
-    results = in_processes(_Embed(model), chosen, nj)
+    results = in_processes(EmbedRecording(model), [wav for _, wav in chosen], nj)
     embeddings: dict[str, np.ndarray] = {}
     for (utt, source), result in zip(chosen, track(results, len(chosen), "speakers")):
         if isinstance(result, str):

@@ -121,14 +121,12 @@ class UnitEmbedding(torch.nn.Embedding):
             pairs = zip(self.projections, rows.unbind(dim=2))
             rows = torch.stack([layer(row) for layer, row in pairs], dim=2)
         if streams is not None:
-            left = rows[:, :, list(streams)]
-            rows = left if self.scores is not None else left * self._scale(left)
+            rows = rows[:, :, list(streams)]
         if self.scores is not None:
             rows = rows * self.scores(rows).softmax(dim=2)
+        elif streams is not None:
+            rows = rows * (len(self.vocab_sizes) / len(streams))
         return rows.sum(dim=2)
-
-    def _scale(self, left: torch.Tensor) -> float:
-        return len(self.vocab_sizes) / left.shape[2]
 
 
 def centroid_rows(

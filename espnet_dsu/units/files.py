@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import kaldiio
 import numpy as np
@@ -81,14 +82,34 @@ def write_units(
                 seen.add(name)
                 spec.check_units(units, name)
                 flat = np.ascontiguousarray(units, dtype=np.int32).reshape(-1)
-                offset = f.tell() + len(f"{name} ".encode())
-                kaldiio.save_ark(f, {name: flat})
-                scp_lines.append(f"{name} {ark}:{offset}\n")
+                place = write_entry(f, ark, name, flat)
+                scp_lines.append(f"{name} {place}\n")
                 frame_lines.append(f"{name} {len(units)}\n")
     _write_text(directory / "units.yaml", yaml.safe_dump(spec.to_dict()))
     _write_text(directory / "utt2num_frames", "".join(frame_lines))
     _write_text(directory / "units.scp", "".join(scp_lines))
     return len(scp_lines)
+
+
+def write_entry(f: IO[bytes], ark: Path, name: str, array: np.ndarray) -> str:
+    """Append an array to an open ark, which will be ``ark``; return its place there.
+
+    The place is what an scp says of it, ``<ark>:<offset>``.
+    """
+    offset = f.tell() + len(f"{name} ".encode())
+    kaldiio.save_ark(f, {name: array})
+    return f"{ark}:{offset}"
+
+
+def read_entry(entry: str) -> np.ndarray:
+    """Read an array that an scp names; entries that are commands are never run.
+
+    Raises:
+        DSUError: it is a command.
+    """
+    if entry.endswith("|") or entry.startswith("|"):
+        raise DSUError(f"{entry!r} is a command, which is not run; write an ark")
+    return kaldiio.load_mat(entry)
 
 
 def read_spec(directory: str | Path) -> UnitSpec:

@@ -149,7 +149,7 @@ class UnitVocoderModel(AbsGANESPnetModel):
         vocoder = self.generator
         streams = self._draw_streams()
         embedded = vocoder.embed(units, given, streams)
-        made: dict[str, Any] = {"duration_loss": None, "f0_loss": None}
+        made: dict[str, Any] = {}
         segments = draw_segments(lengths, self.segment, self.training)
         parts = segments.of_frames(embedded)
         if vocoder.pitch is not None:
@@ -208,7 +208,7 @@ class UnitVocoderModel(AbsGANESPnetModel):
             ("f0_loss", self.lambda_f0),
             ("voicing_loss", self.lambda_f0),
         ):
-            if made.get(name) is not None:
+            if name in made:
                 loss = loss + weight * made[name]
                 stats[name] = made[name].detach()
         if self.training:

@@ -13,6 +13,8 @@ from espnet2.gan_tts.hifigan.loss import (
     MelSpectrogramLoss,
 )
 
+from espnet_dsu.models.vocoder.masking import is_real
+
 __all__ = [
     "DiscriminatorAdversarialLoss",
     "FeatureMatchLoss",
@@ -47,6 +49,6 @@ def duration_loss(
     predicted: torch.Tensor, durations: torch.Tensor, lengths: torch.Tensor
 ) -> torch.Tensor:
     """Mean squared error of log durations, log(1 + d), over the real runs (B, R)."""
-    real = torch.arange(durations.shape[1], device=lengths.device) < lengths[:, None]
+    real = is_real(lengths, durations.shape[1])
     error = (predicted.float() - durations.float().log1p()).square()
     return (error * real).sum() / real.sum()

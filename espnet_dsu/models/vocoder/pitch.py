@@ -42,11 +42,6 @@ class F0Track:
         relative = (log_f0 - median).masked_fill(~voiced, 0.0)
         return cls(relative, voiced.float())
 
-    def slice(self, starts: torch.Tensor, frames: int) -> F0Track:
-        """Cut ``frames`` frames from each row, from its start on."""
-        index = starts.unsqueeze(1) + torch.arange(frames, device=starts.device)
-        return F0Track(self.log_f0.gather(1, index), self.voiced.gather(1, index))
-
 
 class PitchEncoder(torch.nn.Module):
     """Embed pitch, and predict it where none is given.
@@ -91,9 +86,10 @@ class PitchEncoder(torch.nn.Module):
         return self.embedding(values).transpose(1, 2)
 
     def predict(self, embedded: torch.Tensor, lengths: torch.Tensor) -> F0Track:
-        """Predict the pitch of unit embeddings (B, T, D)."""
+        """Predict the pitch of unit embeddings (B, T, D); padding is unvoiced."""
         log_f0, logit = self.predictor(embedded, lengths).unbind(dim=-1)
-        return F0Track(log_f0, logit.sigmoid())
+        real = is_real(lengths, logit.shape[1])
+        return F0Track(log_f0, logit.sigmoid() * real)
 
     def loss(
         self, embedded: torch.Tensor, lengths: torch.Tensor, target: F0Track

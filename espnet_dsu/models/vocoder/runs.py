@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from espnet_dsu.models.vocoder.masking import is_real
+
 
 def collapse_batch(
     units: torch.Tensor, lengths: torch.Tensor, streams: Sequence[int] | None = None
@@ -21,7 +23,7 @@ def collapse_batch(
     """
     grid = units.reshape(*units.shape[:2], -1)
     heard = grid if streams is None else grid[:, :, list(streams)]
-    real = torch.arange(units.shape[1], device=units.device) < lengths.unsqueeze(1)
+    real = is_real(lengths, units.shape[1])
     starts = real.clone()
     starts[:, 1:] &= (heard[:, 1:] != heard[:, :-1]).any(dim=2)
     counts = starts.sum(dim=1)

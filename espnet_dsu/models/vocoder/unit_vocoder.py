@@ -192,8 +192,7 @@ class UnitVocoder(torch.nn.Module):
                 track = F0Track.of_hz(given.f0, lengths)
             else:
                 track = self.pitch.predict(embedded, lengths)
-            # Where the batch ends is no pitch; see masking of the convolution there.
-            embedded = embedded + self.pitch(_unvoiced_after(track, lengths))
+            embedded = embedded + self.pitch(track)
         context: Any = self.generator.context
         longer = repeat_last(embedded, lengths, int(context))
         wav = self.generator(longer.transpose(1, 2)).squeeze(1)
@@ -234,8 +233,3 @@ def samples_of_a_frame(spec: UnitSpec, fs: int) -> int:
 
 def _table_size(ids: Mapping[str, int]) -> int:
     return max(ids.values()) + 1 if ids else 0
-
-
-def _unvoiced_after(track: F0Track, lengths: torch.Tensor) -> F0Track:
-    real = is_real(lengths, track.voiced.shape[1])
-    return F0Track(track.log_f0 * real, track.voiced * real)
