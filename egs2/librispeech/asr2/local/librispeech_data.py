@@ -15,9 +15,17 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from archive_parts import find_parts
 from espnet2.utils.types import str2bool
 from librispeech_download import download_corpus, download_lm_text
-from librispeech_parts import EVALUATION_SETS, LM_TEXT, PARTS, TRAIN_SETS
+from librispeech_parts import (
+    EVALUATION_SETS,
+    FOLDER,
+    LM_TEXT,
+    PARTS,
+    TRAIN_SETS,
+    VARIABLE,
+)
 
 from espnet_dsu.bin.cli import run
 from espnet_dsu.corpus.datadir import begin_output, validate, write_tables
@@ -56,23 +64,6 @@ def get_parser() -> argparse.ArgumentParser:
         help="accept parts with fewer utterances than were published",
     )
     return parser
-
-
-def find_root(corpus: Path, parts: Sequence[str]) -> Path:
-    """Return the folder that holds the parts: ``corpus`` or its LibriSpeech/.
-
-    Raises:
-        DSUError: it lacks some.
-    """
-    inner = corpus / "LibriSpeech"
-    root = inner if inner.is_dir() else corpus
-    missing = [part for part in parts if not (root / part).is_dir()]
-    if missing:
-        raise DSUError(
-            f"{root}: lacks {', '.join(missing)}; unpack {missing[0]}.tar.gz there, or "
-            "correct LIBRISPEECH in db.sh (empty: all is downloaded)"
-        )
-    return root
 
 
 def read_transcripts(folder: Path) -> Table:
@@ -153,7 +144,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
         download_corpus(corpus, parts, args.mirror)
         if args.lm_text:
             download_lm_text(corpus, args.mirror)
-    root = find_root(corpus, parts)
+    root = find_parts(corpus, FOLDER, parts, VARIABLE)
     # All is read before anything is written, so a bad corpus leaves nothing behind.
     read = {}
     for part in parts:

@@ -6,12 +6,12 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from archives import fetch, unpack
-from librispeech_parts import LM_TEXT, PARTS
+from archive_parts import download_parts
+from archives import fetch
+from librispeech_parts import FOLDER, LM_TEXT, PARTS, VARIABLE
 
 AUDIO_PAGE = "12"
 TEXT_PAGE = "11"
-VARIABLE = "LIBRISPEECH"  # of db.sh
 
 
 def download_corpus(folder: Path, parts: Iterable[str], mirror: str) -> None:
@@ -20,16 +20,8 @@ def download_corpus(folder: Path, parts: Iterable[str], mirror: str) -> None:
     Raises:
         DSUError: a download failed, or an archive is damaged.
     """
-    for part in parts:
-        target = folder / "LibriSpeech" / part
-        if target.is_dir():
-            continue
-        archive = folder / f"{part}.tar.gz"
-        size = PARTS[part].gigabytes
-        logging.info(f"{part}: downloading to {archive} ({size} GB)")
-        url = f"{mirror}/{AUDIO_PAGE}/{archive.name}"
-        fetch(url, archive, VARIABLE, PARTS[part].sha256)
-        unpack(archive, target, f"LibriSpeech/{part}")
+    wanted = {part: PARTS[part] for part in parts}
+    download_parts(folder, FOLDER, wanted, f"{mirror}/{AUDIO_PAGE}", VARIABLE)
 
 
 def download_lm_text(folder: Path, mirror: str) -> None:

@@ -1,25 +1,11 @@
-"""What LibriSpeech consists of: its parts, and the sets that recipes make of them."""
+"""What LibriSpeech (https://www.openslr.org/12) consists of: parts, sets made of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from archive_parts import Part
 
-
-@dataclass(frozen=True)
-class Part:
-    """One archive of the corpus (https://www.openslr.org/12).
-
-    Args:
-        utterances: how many there are in it.
-        gigabytes: size of the archive, in 10^9 bytes.
-        sha256: of the archive.
-    """
-
-    utterances: int
-    gigabytes: float
-    sha256: str
-
-
+FOLDER = "LibriSpeech"  # of the corpus, in its archives
+VARIABLE = "LIBRISPEECH"  # of db.sh
 PARTS = {
     "train-clean-100": Part(
         28539,

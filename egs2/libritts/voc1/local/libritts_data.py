@@ -9,12 +9,10 @@ in upper case. The corpus is the folder named by --corpus, or is downloaded.
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from archives import fetch, unpack
+from archive_parts import Part, download_parts, find_parts
 from espnet2.utils.types import str2bool
 from paired_data import (
     PARTIAL_HELP,
@@ -30,22 +28,9 @@ from espnet_dsu.bin.cli import run
 from espnet_dsu.errors import DSUError
 from espnet_dsu.scp import Table
 
+FOLDER = "LibriTTS"  # of the corpus, in its archives
+VARIABLE = "LIBRITTS"  # of db.sh
 TEXT_ENDING = ".normalized.txt"
-
-
-@dataclass(frozen=True)
-class Part:
-    """One archive of the corpus.
-
-    Args:
-        utterances: how many there are in it.
-        gigabytes: size of the archive, in 10^9 bytes.
-        sha256: of the archive.
-    """
-
-    utterances: int
-    gigabytes: float
-    sha256: str
 
 
 PARTS = {
@@ -87,39 +72,6 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def download_corpus(folder: Path, mirror: str) -> None:
-    """Make ``folder/LibriTTS/<part>``; parts that are there already are left alone.
-
-    Raises:
-        DSUError: a download failed, or an archive is damaged.
-    """
-    for name, part in PARTS.items():
-        target = folder / "LibriTTS" / name
-        if target.is_dir():
-            continue
-        archive = folder / f"libritts_{name}.tar.gz"
-        logging.info(f"{name}: downloading to {archive} ({part.gigabytes} GB)")
-        fetch(f"{mirror}/{name}.tar.gz", archive, "LIBRITTS", part.sha256)
-        unpack(archive, target, f"LibriTTS/{name}")
-
-
-def find_root(corpus: Path) -> Path:
-    """Return the folder that holds the parts: ``corpus`` or its LibriTTS/.
-
-    Raises:
-        DSUError: it lacks some.
-    """
-    inner = corpus / "LibriTTS"
-    root = inner if inner.is_dir() else corpus
-    missing = [part for part in PARTS if not (root / part).is_dir()]
-    if missing:
-        raise DSUError(
-            f"{root}: lacks {', '.join(missing)}; unpack {missing[0]}.tar.gz there, or "
-            "correct LIBRITTS in db.sh (empty: all is downloaded)"
-        )
-    return root
-
-
 def read_part(folder: Path, partial: bool) -> Tables:
     """Read ``<reader>/<chapter>/<id>{.wav,.normalized.txt}`` of a part.
 
@@ -148,8 +100,8 @@ def main(cmd: Sequence[str] | None = None) -> None:
     args = get_parser().parse_args(cmd)
     corpus = Path(args.corpus or args.download_dir)
     if not args.corpus:
-        download_corpus(corpus, args.mirror)
-    root = find_root(corpus)
+        download_parts(corpus, FOLDER, PARTS, args.mirror, VARIABLE, "libritts_")
+    root = find_parts(corpus, FOLDER, PARTS, VARIABLE)
     # All is read before anything is written, so a bad corpus leaves nothing behind.
     read = {part: read_part(root / part, args.partial) for part in PARTS}
     sets = {}

@@ -1,0 +1,1 @@
+../../../TEMPLATE/lib/archive_parts.py
