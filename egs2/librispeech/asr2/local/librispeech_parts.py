@@ -1,4 +1,4 @@
-"""What LibriSpeech (https://www.openslr.org/12) consists of: parts, sets made of them."""
+"""What LibriSpeech (https://www.openslr.org/12) consists of: its parts, and sets."""
 
 from __future__ import annotations
 
